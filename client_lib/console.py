@@ -1,0 +1,98 @@
+"""What the four commands have in common: exit codes, one-line errors, tables or JSON."""
+
+import sys
+from typing import NoReturn
+
+import cyclopts
+import msgspec
+import trio
+from rich.console import Console
+
+from client_lib.errors import AlbumswarmError, StorageError, UsageError
+
+EXIT_INTERRUPTED = 130
+
+
+def new_app(name: str, help_text: str, version: str) -> cyclopts.App:
+    """Make a command line application in our style."""
+    return cyclopts.App(
+        name=name,
+        help=help_text,
+        version=version,
+        backend="trio",
+        result_action="return_value",
+        help_format="markdown",
+    )
+
+
+def run_app(app: cyclopts.App) -> NoReturn:
+    """Run the command line and exit: 0 ok, 1 failed, 2 usage, 3 refused, 4 unreachable.
+
+    An error of ours is one line on standard error; a traceback means a bug.
+    """
+    name = app.name[0]
+    try:
+        app(exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        message = " ".join(str(error).split()).removeprefix("╭─ Error").strip()
+        _fail(name, f"{message} (see {name} --help)", UsageError.exit_code)
+    except AlbumswarmError as error:
+        _fail(name, str(error), error.exit_code)
+    except BaseExceptionGroup as group:
+        ours = _only_ours(group)
+        _fail(name, str(ours), ours.exit_code)
+    except (KeyboardInterrupt, trio.Cancelled):
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone: `albumswarm list | head`
+        sys.stderr.close()
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0)
+
+
+def _only_ours(group: BaseExceptionGroup[BaseException]) -> AlbumswarmError:
+    """Take the one error of ours out of a nursery's group; anything else is a bug and raises."""
+    ours, others = group.split(AlbumswarmError)
+    interrupted, others = others.split(KeyboardInterrupt) if others else (None, None)
+    if others is not None:
+        raise group
+    if interrupted is not None:
+        sys.exit(EXIT_INTERRUPTED)
+    error: BaseException | None = ours
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, AlbumswarmError):
+        raise group
+    return error
+
+
+def _fail(name: str, message: str, exit_code: int) -> NoReturn:
+    line = " ".join(message.split())
+    print(f"{name}: error: {line}", file=sys.stderr)  # noqa: T201 - this is the command line
+    sys.exit(exit_code)
+
+
+def print_json(value: object) -> None:
+    """Write one line of JSON to standard output (msgspec's mapping of our records)."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def print_text(text: str) -> None:
+    """Write plain text to standard output, unstyled and unwrapped, for pipes."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def human_console() -> Console:
+    """Rich console on standard output for people."""
+    return Console(highlight=False)
+
+
+def read_argument(text: str) -> str:
+    """An argument, or standard input for `-`: secrets need not appear in `ps`."""
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.read(1 << 20).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"cannot read standard input: {error}") from error

@@ -1,0 +1,75 @@
+"""Files that survive a crash: written whole or not at all, private where they hold secrets."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from client_lib.errors import StorageError
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `data`, durably; a crash leaves the old file or the new one.
+
+    The file never exists with more permissions than `mode`. Raises StorageError.
+    """
+    try:
+        # mkstemp makes the file 0600, so a secret is private before its first byte.
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            os.replace(temporary, path)  # noqa: PTH105 - the pair to mkstemp
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """`write_atomically` with mode 0600."""
+    write_atomically(path, data, mode=0o600)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new entries of `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def private_folder(path: Path) -> Path:
+    """Make `path` if it is missing, with mode 0700, and return it. Raises StorageError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot make folder {path}: {error.strerror}") from error
+    return path
+
+
+def read_file(path: Path, *, max_bytes: int = 16 << 20) -> bytes:
+    """Read a whole file of ours or one named by the user. Raises StorageError, naming it."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > max_bytes:
+        raise StorageError(f"cannot read {path}: larger than {max_bytes} bytes")
+    return data
+
+
+def read_text(path: Path, *, max_bytes: int = 1 << 20) -> str:
+    """`read_file`, as UTF-8."""
+    try:
+        return read_file(path, max_bytes=max_bytes).decode()
+    except UnicodeDecodeError as error:
+        raise StorageError(f"cannot read {path}: it is not UTF-8 text") from error

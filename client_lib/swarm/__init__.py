@@ -1,0 +1,1 @@
+"""The only importer of libtorrent: hardened sessions, sealed torrents, alerts as values."""

@@ -1,0 +1,1 @@
+"""TLS contexts, the licensing API over HTTPS, and credentials that renew themselves."""

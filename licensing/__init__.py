@@ -1,0 +1,1 @@
+"""Licensing: turns a store's payment tokens into licences, certificates and torrents."""

@@ -1,0 +1,1 @@
+"""Seeder: publishes albums and guarantees their delivery."""

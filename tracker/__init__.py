@@ -1,0 +1,1 @@
+"""Tracker: introduces licensed peers of one swarm to each other, and nobody else."""
