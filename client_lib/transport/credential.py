@@ -1,0 +1,159 @@
+"""A private key with its certificate on disk, obtained by CSR and renewed at half-life."""
+
+import datetime as dt
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from client_lib.durable import private_folder, read_text, write_secret
+from client_lib.errors import CertificateError, StorageError, UnreachableError
+from client_lib.wire import certificates
+from client_lib.wire.licensing_api import CertificateAnswer
+
+RequestCertificate = Callable[[str], Awaitable[CertificateAnswer]]
+"""Ask licensing for a certificate: CSR (PEM) in, answer out."""
+
+_RENEWAL_JITTER = 0.1  # ± share of the half-life: a fleet started together renews spread out
+_RETRY_S = (5.0, 300.0)  # first and longest wait between attempts while licensing is away
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credential:
+    """Key and leaf certificate, kept together in one PEM file of mode 0600."""
+
+    path: Path
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    def __repr__(self) -> str:
+        """Never print the key."""
+        return f"Credential({str(self.path)!r}, …)"
+
+    @property
+    def identity(self) -> certificates.Identity:
+        """Who the certificate says we are."""
+        return certificates.identify(self.certificate)
+
+    @property
+    def certificate_pem(self) -> str:
+        """The certificate alone."""
+        return certificates.certificate_pem(self.certificate)
+
+    @property
+    def key_pem(self) -> str:
+        """The key alone. Secret."""
+        return certificates.key_pem(self.key)
+
+    def seconds_left(self, now: dt.datetime) -> float:
+        """Seconds until the certificate expires; negative afterwards."""
+        return (self.certificate.not_valid_after_utc - now).total_seconds()
+
+    def seconds_to_renewal(self, now: dt.datetime, rng: random.Random) -> float:
+        """Seconds until half of the life is over, ± jitter. Zero or less: renew now."""
+        leaf = self.certificate
+        life = (leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds()
+        half_life = life / 2
+        jitter = half_life * rng.uniform(-_RENEWAL_JITTER, _RENEWAL_JITTER)
+        return self.seconds_left(now) - half_life + jitter
+
+
+def load_credential_file(path: Path) -> Credential | None:
+    """Read a credential, or None if there is none (or only half of one: then get a new one)."""
+    if not path.exists():
+        return None
+    text = read_text(path)
+    try:
+        return Credential(path, certificates.load_key(text), certificates.load_certificate(text))
+    except CertificateError:
+        return None
+
+
+async def request_credential(
+    path: Path,
+    ask: RequestCertificate,
+    *,
+    ca: x509.Certificate,
+    now: dt.datetime,
+    key: ec.EllipticCurvePrivateKey | None = None,
+) -> Credential:
+    """Ask for a certificate for `key` (None: a fresh one), verify the answer, keep it on disk.
+
+    Raises CertificateError if the answer is not for our key or not by `ca`.
+    """
+    key = key or certificates.new_key()
+    answer = await ask(certificates.make_csr(key))
+    certificate = certificates.load_certificate(answer.certificate)
+    certificates.verify_issued(certificate, ca, now)
+    if certificate.public_key() != key.public_key():
+        raise CertificateError("licensing answered with a certificate for another key")
+    credential = Credential(path, key, certificate)
+    pem = credential.key_pem + credential.certificate_pem
+    private_folder(path.parent)
+    await trio.to_thread.run_sync(write_secret, path, pem.encode())
+    return credential
+
+
+async def obtain_credential(
+    path: Path,
+    ask: RequestCertificate,
+    *,
+    ca: x509.Certificate,
+    now: dt.datetime,
+    rng: random.Random,
+) -> Credential:
+    """Credential from disk while it is fresh, otherwise from licensing.
+
+    If licensing is away and the one on disk is still valid, that one is good enough.
+    """
+    stored = load_credential_file(path)
+    if stored is not None:
+        try:
+            certificates.verify_issued(stored.certificate, ca, now)
+        except CertificateError:
+            stored = None
+    if stored is not None and stored.seconds_to_renewal(now, rng) > 0:
+        await trio.lowlevel.checkpoint()
+        return stored
+    try:
+        return await request_credential(
+            path, ask, ca=ca, now=now, key=stored.key if stored else None
+        )
+    except UnreachableError:
+        if stored is None:
+            raise
+        return stored
+
+
+async def keep_renewed(
+    credential: Credential,
+    ask: RequestCertificate,
+    *,
+    ca: x509.Certificate,
+    clock: Callable[[], dt.datetime],
+    rng: random.Random,
+    on_renewed: Callable[[Credential], Awaitable[None]],
+    on_delayed: Callable[[Exception], None] = lambda _error: None,
+) -> None:
+    """Renew at half-life, for ever. While licensing is away it retries, with backoff.
+
+    A refusal (LicensingRefused: the licence was revoked, say) ends it by raising.
+    """
+    while True:
+        await trio.sleep(max(0.0, credential.seconds_to_renewal(clock(), rng)))
+        retry_s = _RETRY_S[0]
+        while True:
+            try:
+                credential = await request_credential(
+                    credential.path, ask, ca=ca, now=clock(), key=credential.key
+                )
+                break
+            except (UnreachableError, StorageError) as error:
+                on_delayed(error)
+            await trio.sleep(retry_s * rng.uniform(0.5, 1.0))
+            retry_s = min(retry_s * 2, _RETRY_S[1])
+        await on_renewed(credential)

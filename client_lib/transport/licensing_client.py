@@ -1,0 +1,203 @@
+"""Licensing's HTTP API, typed: what devices, seeders and trackers ask it.
+
+Every call may be repeated: licensing answers a lost response's repetition the same way.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx2
+import msgspec
+import trio
+
+from client_lib.errors import LicensingRefused, UnreachableError
+from client_lib.transport.tls import client_context
+from client_lib.wire.licence import LicenceId
+from client_lib.wire.licensing_api import (
+    MAX_TORRENT_BYTES,
+    CatalogueEntry,
+    CataloguePage,
+    CertificateAnswer,
+    CertificateRequest,
+    Library,
+    Publication,
+    RedemptionRequest,
+)
+from client_lib.wire.problem import decode_problem
+from client_lib.wire.release import AudioFormat, ReleaseId
+
+R = TypeVar("R")
+_MAX_ANSWER_BYTES = 64 << 20
+_LOST_RESPONSE_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionalAnswer:
+    """A body with its entity tag, for the next conditional GET (RFC 9110, section 13)."""
+
+    body: bytes
+    etag: str
+
+
+class LicensingClient:
+    """One connection pool to one licensing service. Make it with `open_licensing`.
+
+    Calls raise LicensingRefused for a problem document and UnreachableError when nobody (or
+    nobody whom we trust) answers.
+    """
+
+    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
+        """Use `open_licensing` instead: it closes the pool."""
+        self._http = http
+        self.url = url
+
+    async def redeem(self, payment_token: str) -> Library:
+        """Turn a payment token into licences of this device."""
+        request = RedemptionRequest(payment_token=payment_token)
+        return await self._post("/v1/redemptions", request, Library)
+
+    async def library(self) -> Library:
+        """All licences of this device."""
+        return _decoded(await self._call("GET", "/v1/licences"), Library, self.url)
+
+    async def licence_certificate(self, licence_id: LicenceId, csr: str) -> CertificateAnswer:
+        """Get a licence certificate for the key of `csr` (PEM)."""
+        path = f"/v1/licences/{licence_id}/certificate"
+        return await self._post(path, CertificateRequest(csr=csr), CertificateAnswer)
+
+    async def licence_torrent(self, licence_id: LicenceId) -> bytes:
+        """Get the per-customer torrent. Not verified yet: see `wire.signature`."""
+        path = f"/v1/licences/{licence_id}/torrent"
+        return (await self._call("GET", path, max_bytes=MAX_TORRENT_BYTES)).content
+
+    async def swarm_ca(self) -> str:
+        """Get the swarm CA, PEM. Trust it as far as the TLS connection was trusted."""
+        return (await self._call("GET", "/v1/ca", max_bytes=1 << 20)).text
+
+    async def revocation_list(self, etag: str | None = None) -> ConditionalAnswer | None:
+        """Get the CRL (DER), or None if it is still the one with `etag`."""
+        headers = {"If-None-Match": etag} if etag else {}
+        answer = await self._call("GET", "/v1/crl", headers=headers)
+        if answer.status_code == httpx2.codes.NOT_MODIFIED:
+            return None
+        return ConditionalAnswer(answer.content, answer.headers.get("ETag", ""))
+
+    async def publish(
+        self, release_id: ReleaseId, audio_format: AudioFormat, publication: Publication
+    ) -> CatalogueEntry:
+        """Register a release (API key: publisher). Identical content again is a no-op."""
+        path = f"/v1/releases/{release_id}/{audio_format}"
+        answer = await self._call("PUT", path, body=msgspec.json.encode(publication))
+        return _decoded(answer, CatalogueEntry, self.url)
+
+    async def catalogue(self, since: int) -> CataloguePage:
+        """Get published releases with a sequence above `since` (API key: seeder)."""
+        return _decoded(
+            await self._call("GET", f"/v1/releases?since={since}"), CataloguePage, self.url
+        )
+
+    async def release_torrent(self, release_id: ReleaseId, audio_format: AudioFormat) -> bytes:
+        """Get a release's torrent as published (API key: seeder)."""
+        path = f"/v1/releases/{release_id}/{audio_format}/torrent"
+        return (await self._call("GET", path, max_bytes=MAX_TORRENT_BYTES)).content
+
+    async def host_certificate(self, csr: str) -> CertificateAnswer:
+        """Get the certificate that our API key stands for: a seeder's or a tracker's."""
+        return await self._post(
+            "/v1/hosts/certificate", CertificateRequest(csr=csr), CertificateAnswer
+        )
+
+    async def _post(self, path: str, request: msgspec.Struct, type_: type[R]) -> R:
+        answer = await self._call("POST", path, body=msgspec.json.encode(request))
+        return _decoded(answer, type_, self.url)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        max_bytes: int = _MAX_ANSWER_BYTES,
+    ) -> httpx2.Response:
+        all_headers = {"Accept": "application/json, */*;q=0.5", **(headers or {})}
+        if body is not None:
+            all_headers["Content-Type"] = "application/json"
+        answer = await self._fetch_patiently(method, path, body, all_headers, max_bytes)
+        if answer.status_code >= httpx2.codes.BAD_REQUEST:
+            problem = decode_problem(answer.content, answer.status_code)
+            detail = problem.detail or f"{problem.title} {answer.status_code}"
+            raise LicensingRefused(problem.type, answer.status_code, detail)
+        return answer
+
+    async def _fetch_patiently(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], max_bytes: int
+    ) -> httpx2.Response:
+        """`_fetch`, asking again when a connection broke after it stood: its answer may be lost."""
+        attempt = 1
+        while True:
+            try:
+                return await self._fetch(method, path, body, headers, max_bytes)
+            except httpx2.HTTPError as error:
+                lost = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
+                if not isinstance(error, lost) or attempt == _LOST_RESPONSE_ATTEMPTS:
+                    raise UnreachableError(self.url, cause_in_words(error)) from error
+            await trio.sleep(0.1 * 4**attempt)
+            attempt += 1
+
+    async def _fetch(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], max_bytes: int
+    ) -> httpx2.Response:
+        """Read an answer whole, at most `max_bytes` of it."""
+        async with self._http.stream(method, path, content=body, headers=headers) as answer:
+            received = bytearray()
+            async for chunk in answer.aiter_bytes():
+                received += chunk
+                if len(received) > max_bytes:
+                    raise UnreachableError(self.url, f"the answer is larger than {max_bytes} bytes")
+            return httpx2.Response(
+                answer.status_code,
+                headers={"ETag": answer.headers.get("ETag", "")},
+                content=bytes(received),
+            )
+
+
+@contextlib.asynccontextmanager
+async def open_licensing(
+    url: str, *, ca_pem: str | None = None, bearer: str | None = None
+) -> AsyncIterator[LicensingClient]:
+    """Open a client of the licensing service at `url` (`https://host:port`).
+
+    `ca_pem` replaces the system's roots; `bearer` is a device secret or an API key.
+    """
+    headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+    verify = client_context(ca_pem) if ca_pem is not None else True
+    timeout = httpx2.Timeout(30, connect=10)
+    async with httpx2.AsyncClient(
+        base_url=url, verify=verify, headers=headers, timeout=timeout, trust_env=ca_pem is None
+    ) as http:
+        yield LicensingClient(http, url)
+
+
+def cause_in_words(error: BaseException) -> str:
+    """Innermost message of a connection error: httpx2's own `str()` is often empty."""
+    words = type(error).__name__
+    cause: BaseException | None = error
+    while cause is not None:
+        words = getattr(cause, "strerror", None) or str(cause) or words
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        else:
+            cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx2.TimeoutException):
+        words = "no answer in time"
+    return words
+
+
+def _decoded(answer: httpx2.Response, type_: type[R], url: str) -> R:
+    try:
+        return msgspec.json.decode(answer.content, type=type_)
+    except msgspec.DecodeError as error:
+        raise UnreachableError(url, f"not a licensing service's answer: {error}") from error
