@@ -1,0 +1,156 @@
+"""A libtorrent session as a trio resource: alerts become state, nothing outlives the block."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import libtorrent as lt
+import trio
+
+from client_lib.errors import MetainfoError, StorageError
+from client_lib.nursery import open_quiet_nursery
+from client_lib.swarm.settings import (
+    FFDHE2048_PEM,
+    SessionSettings,
+    limit_every_peer,
+    settings_pack,
+)
+from client_lib.swarm.torrent import AddTorrent, Torrent
+from client_lib.wire.infohash import InfoHash
+from client_lib.wire.release import parse_torrent_name
+
+
+class Session:
+    """Sealed torrents on one TLS listening socket. Make it with `open_session`."""
+
+    def __init__(self, session: lt.session) -> None:
+        """Use `open_session` instead."""
+        self._session = session
+        self._torrents: dict[bytes, Torrent] = {}
+        self._removed: set[bytes] = set()
+        self._listening = trio.Event()
+        self._listen_error: str | None = None
+        self._removal = trio.Event()
+
+    @property
+    def listen_port(self) -> int:
+        """TCP port on which peers reach us over TLS."""
+        return self._session.ssl_listen_port()
+
+    async def add(self, what: AddTorrent) -> Torrent:
+        """Add a torrent and join its swarm.
+
+        Raises MetainfoError if libtorrent does not take it.
+        """
+        try:
+            params = lt.load_torrent_buffer(what.torrent)
+        except RuntimeError as error:
+            raise MetainfoError(f"not a torrent: {error}") from error
+        if params.ti is None:
+            raise MetainfoError("not a torrent: no info dictionary")
+        name = parse_torrent_name(params.ti.name())
+        info_hash = InfoHash(params.ti.info_hashes().v2.to_bytes())
+        params.save_path = str(what.save_path)
+        if what.trackers is not None:
+            params.trackers = [url for tier in what.trackers for url in tier]
+            params.tracker_tiers = [n for n, tier in enumerate(what.trackers) for _ in tier]
+        params.url_seeds = []
+        if what.paths is not None:
+            params.renamed_files = dict(what.paths)
+        if what.resume is not None:
+            params.have_pieces = what.resume.have_pieces
+            params.unfinished_pieces = what.resume.unfinished_pieces
+        # Paused until the certificate is set: otherwise the first announce goes out without one.
+        params.flags &= ~lt.torrent_flags.auto_managed
+        params.flags |= lt.torrent_flags.paused | lt.torrent_flags.duplicate_is_error
+        if what.complete:
+            params.flags |= lt.torrent_flags.seed_mode
+        handle = await trio.to_thread.run_sync(self._session.add_torrent, params)
+        torrent = Torrent(handle, name, info_hash)
+        self._torrents[info_hash.sha256] = torrent
+        handle.set_ssl_certificate_buffer(what.certificate_pem, what.key_pem, FFDHE2048_PEM)
+        handle.resume()
+        return torrent
+
+    async def remove(self, torrent: Torrent) -> None:
+        """Leave the swarm (the tracker is told) and forget the torrent. Files stay."""
+        key = torrent.info_hash.sha256
+        if self._torrents.pop(key, None) is None:
+            await trio.lowlevel.checkpoint()
+            return
+        self._session.remove_torrent(torrent._handle)
+        while key not in self._removed:
+            await self._removal.wait()
+        self._removed.discard(key)
+
+    def set_limits(self, *, upload_bytes_s: int, download_bytes_s: int) -> None:
+        """Change the session's rate limits; 0 lifts one."""
+        self._session.apply_settings(
+            {"upload_rate_limit": upload_bytes_s, "download_rate_limit": download_bytes_s}
+        )
+
+    async def _wait_listening(self, settings: SessionSettings) -> None:
+        await self._listening.wait()
+        if self._listen_error is not None:
+            where = f"{settings.listen_host or '*'}:{settings.listen_port}"
+            raise StorageError(f"cannot listen for peers on {where}: {self._listen_error}")
+
+    async def _pump(self, readable: socket.socket) -> None:
+        """Turn alerts into state. An alert object dies at the next `pop_alerts`: copy at once."""
+        while True:
+            await trio.lowlevel.wait_readable(readable)
+            with contextlib.suppress(BlockingIOError):
+                while readable.recv(4096):
+                    pass
+            for alert in self._session.pop_alerts():
+                self._dispatch(alert)
+
+    def _dispatch(self, alert: lt.alert) -> None:
+        if isinstance(alert, lt.listen_succeeded_alert):
+            self._listening.set()
+        elif isinstance(alert, lt.listen_failed_alert):
+            self._listen_error = alert.error.message()
+            self._listening.set()
+        elif isinstance(alert, lt.torrent_removed_alert):
+            self._removed.add(alert.info_hashes.v2.to_bytes())
+            self._removal.set()
+            self._removal = trio.Event()
+        elif isinstance(alert, lt.torrent_alert):
+            # The handle of a torrent that has just been removed is invalid and raises.
+            with contextlib.suppress(RuntimeError):
+                key = alert.handle.info_hashes().v2.to_bytes()
+                torrent = self._torrents.get(key)
+                if torrent is not None:
+                    torrent.on_alert(alert)
+
+
+@contextlib.asynccontextmanager
+async def open_session(settings: SessionSettings) -> AsyncIterator[Session]:
+    """Open a session; it listens when the block begins and has said goodbye when it ends.
+
+    Raises StorageError if the port is taken.
+    """
+    readable, writable = socket.socketpair()
+    readable.setblocking(False)
+    writable.setblocking(False)
+    native = lt.session(settings_pack(settings))
+    if settings.limit_local_peers:
+        limit_every_peer(native)
+    # A socket, not set_alert_notify: a Python callback from libtorrent's thread can deadlock.
+    native.set_alert_fd(writable.fileno())
+    session = Session(native)
+    try:
+        async with open_quiet_nursery() as nursery:
+            nursery.start_soon(session._pump, readable)
+            await session._wait_listening(settings)
+            yield session
+            nursery.cancel_scope.cancel()
+    finally:
+        native.set_alert_fd(-1)
+        last_reference = [native]
+        del native, session._session
+        with trio.CancelScope(shield=True):
+            # The destructor waits until the tracker has heard `stopped` (stop_tracker_timeout).
+            await trio.to_thread.run_sync(last_reference.clear)
+        readable.close()
+        writable.close()

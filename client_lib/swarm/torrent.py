@@ -1,0 +1,273 @@
+"""One sealed torrent in a session: its state as values, its commands as methods."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import libtorrent as lt
+import trio
+
+from client_lib.errors import DownloadError, StorageError
+from client_lib.swarm.resume import ResumePoint
+from client_lib.swarm.settings import FFDHE2048_PEM, PEER_ID_SEEDER
+from client_lib.wire.infohash import InfoHash
+from client_lib.wire.release import TorrentName
+
+
+class Phase(enum.StrEnum):
+    """What a torrent is doing."""
+
+    CHECKING = "checking"
+    DOWNLOADING = "downloading"
+    SEEDING = "seeding"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class AddTorrent:
+    """How to put a torrent into a session.
+
+    `trackers` are tiers of URLs (BEP 12), None for those in the torrent. `paths` gives files (by
+    index) another path below `save_path`. `complete` says that all content is there: pieces are
+    then verified when they are uploaded first (libtorrent's seed mode).
+    """
+
+    torrent: bytes
+    save_path: Path
+    certificate_pem: str
+    key_pem: str
+    trackers: tuple[tuple[str, ...], ...] | None = None
+    paths: Mapping[int, str] | None = None
+    resume: ResumePoint | None = None
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TorrentStatus:
+    """A moment of a torrent. Payload bytes count since it was added; rates are bytes/s.
+
+    `verified_bytes` is what is on disk with the right hash, of `total_bytes`.
+    """
+
+    phase: Phase
+    total_bytes: int
+    verified_bytes: int
+    downloaded_bytes: int
+    uploaded_bytes: int
+    download_rate_bytes_s: int
+    upload_rate_bytes_s: int
+    connected_peers: int
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A connected peer. `pieces` is a bitmap, bit i for piece i; bytes are payload."""
+
+    address: str
+    port: int
+    central_seeder: bool
+    complete: bool
+    pieces: int
+    downloaded_bytes: int
+    uploaded_bytes: int
+    download_rate_bytes_s: int
+    upload_rate_bytes_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerReport:
+    """Latest word of one tracker: peers it gave, or why it did not."""
+
+    url: str
+    peers: int
+    refused: bool
+    message: str
+
+
+class Torrent:
+    """A torrent that a `Session` made. Use it from the session's own task tree only."""
+
+    def __init__(self, handle: lt.torrent_handle, name: TorrentName, info_hash: InfoHash) -> None:
+        """Made by `Session.add`."""
+        self._handle = handle
+        self.name = name
+        self.info_hash = info_hash
+        self.trackers: dict[str, TrackerReport] = {}
+        self.error: str | None = None
+        self.pieces_verified = 0
+        """Pieces that passed their hash check since the torrent was added."""
+        self._changed = trio.Event()
+        self._resume_points: list[lt.add_torrent_params | None] = []
+        self._flushed = 0
+        self._moved: list[str | None] = []
+
+    def __repr__(self) -> str:
+        """Name it."""
+        return f"<Torrent {self.name}>"
+
+    def status(self) -> TorrentStatus:
+        """Take the current state."""
+        status = self._handle.status()
+        checking = lt.torrent_status.states
+        if status.state in (checking.checking_files, checking.checking_resume_data):
+            phase = Phase.CHECKING
+        elif status.flags & lt.torrent_flags.paused:
+            phase = Phase.PAUSED
+        else:
+            phase = Phase.SEEDING if status.is_seeding else Phase.DOWNLOADING
+        return TorrentStatus(
+            phase=phase,
+            total_bytes=status.total,
+            verified_bytes=status.total if status.is_seeding else status.total_done,
+            downloaded_bytes=status.total_payload_download,
+            uploaded_bytes=status.total_payload_upload,
+            download_rate_bytes_s=status.download_payload_rate,
+            upload_rate_bytes_s=status.upload_payload_rate,
+            connected_peers=status.num_peers,
+            pieces=status.num_pieces,
+        )
+
+    def peers(self) -> tuple[PeerStatus, ...]:
+        """Peers whose handshake is done."""
+        unfinished = lt.peer_info.connecting | lt.peer_info.handshake
+        return tuple(
+            _peer_status(peer)
+            for peer in self._handle.get_peer_info()
+            if not peer.flags & unfinished
+        )
+
+    async def wait_change(self) -> None:
+        """Wait until an alert has changed something: state, tracker, error, piece."""
+        await self._changed.wait()
+
+    async def wait_complete(self) -> None:
+        """Wait until every piece is there and verified. Raises DownloadError on a torrent error."""
+        while not self._handle.status().is_seeding:
+            if self.error is not None:
+                raise DownloadError(f"{self.name}: {self.error}")
+            await self.wait_change()
+        await trio.lowlevel.checkpoint()
+
+    def set_upload_limit(self, bytes_s: int) -> None:
+        """Limit this torrent's upload; 0 lifts the limit."""
+        self._handle.set_upload_limit(bytes_s if bytes_s > 0 else -1)
+
+    def renew(self, certificate_pem: str, key_pem: str) -> None:
+        """Present another certificate from the next connection on."""
+        self._handle.set_ssl_certificate_buffer(certificate_pem, key_pem, FFDHE2048_PEM)
+
+    def connect(self, address: str, port: int) -> None:
+        """Try a peer besides those that the tracker names."""
+        self._handle.connect_peer((address, port))
+
+    def announce(self) -> None:
+        """Ask the tracker again now, within its minimum interval."""
+        self._handle.force_reannounce()
+
+    def recheck(self) -> None:
+        """Hash everything on disk again."""
+        self._handle.force_recheck()
+
+    def pause(self) -> None:
+        """Disconnect from the swarm and stay in the session."""
+        self._handle.pause()
+
+    def resume(self) -> None:
+        """Join the swarm (again), clearing an earlier error."""
+        self.error = None
+        self._handle.clear_error()
+        self._handle.resume()
+
+    async def resume_point(self) -> ResumePoint:
+        """What is verified *and written*, for `AddTorrent.resume` after a crash.
+
+        The snapshot is taken first and the disk cache flushed after it, so the point never
+        claims a block that a SIGKILL could still lose. Raises StorageError.
+        """
+        self._resume_points.clear()
+        self._handle.save_resume_data()
+        while not self._resume_points:
+            await self.wait_change()
+        params = self._resume_points.pop()
+        if params is None:
+            raise StorageError(f"{self.name}: no resume point while files are being checked")
+        point = ResumePoint.of(self.info_hash, params.have_pieces, params.unfinished_pieces)
+        await self.flush()
+        return point
+
+    async def flush(self) -> None:
+        """Write everything received to the files."""
+        before = self._flushed
+        self._handle.flush_cache()
+        while self._flushed == before:
+            await self.wait_change()
+
+    async def files_moved_to(self, save_path: Path) -> None:
+        """Go on below another folder, to which the caller has renamed ours; peers stay connected.
+
+        Raises StorageError.
+        """
+        self._moved.clear()
+        # Unchecked: libtorrent would hash everything again, and a rename changes no content.
+        self._handle.move_storage(str(save_path), lt.move_flags_t.reset_save_path_unchecked)
+        while not self._moved:
+            await self.wait_change()
+        failure = self._moved.pop()
+        if failure is not None:
+            raise StorageError(f"cannot use {save_path}: {failure}")
+
+    def on_alert(self, alert: lt.alert) -> None:
+        """Take over what an alert says; the session calls this before the alert dies."""
+        match alert:
+            case lt.piece_finished_alert():
+                self.pieces_verified += 1
+            case lt.save_resume_data_alert():
+                self._resume_points.append(alert.params)
+            case lt.save_resume_data_failed_alert():
+                self._resume_points.append(None)
+            case lt.cache_flushed_alert():
+                self._flushed += 1
+            case lt.storage_moved_alert():
+                self._moved.append(None)
+            case lt.storage_moved_failed_alert():
+                self._moved.append(alert.error.message())
+            case lt.file_error_alert():
+                self.error = f"{alert.filename()}: {alert.error.message()}"
+            case lt.torrent_error_alert():
+                self.error = alert.error.message()
+            case lt.tracker_reply_alert():
+                report = TrackerReport(alert.tracker_url(), alert.num_peers, False, "")
+                self.trackers[report.url] = report
+            case lt.tracker_error_alert():
+                reason = alert.failure_reason()
+                message = reason or alert.error.message()
+                report = TrackerReport(alert.tracker_url(), 0, bool(reason), message)
+                self.trackers[report.url] = report
+            case lt.state_changed_alert() | lt.torrent_finished_alert():
+                pass
+            case lt.torrent_checked_alert() | lt.torrent_resumed_alert():
+                pass
+            case lt.torrent_paused_alert():
+                pass
+            case _:
+                return
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def _peer_status(peer: lt.peer_info) -> PeerStatus:
+    address, port = peer.ip
+    bits = "".join("1" if has else "0" for has in reversed(peer.pieces))
+    return PeerStatus(
+        address=address,
+        port=port,
+        central_seeder=peer.pid.to_bytes().startswith(PEER_ID_SEEDER.encode()),
+        complete=bool(peer.flags & lt.peer_info.seed),
+        pieces=int(bits or "0", 2),
+        downloaded_bytes=peer.total_download,
+        uploaded_bytes=peer.total_upload,
+        download_rate_bytes_s=peer.payload_down_speed,
+        upload_rate_bytes_s=peer.payload_up_speed,
+    )
