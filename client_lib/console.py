@@ -77,6 +77,11 @@ def print_json(value: object) -> None:
     sys.stdout.flush()
 
 
+def printable(text: str) -> str:
+    """Text from outside (titles, names), without characters that steer a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def print_text(text: str) -> None:
     """Write plain text to standard output, unstyled and unwrapped, for pipes."""
     sys.stdout.write(text + "\n")

@@ -67,6 +67,11 @@ def read_file(path: Path, *, max_bytes: int = 16 << 20) -> bytes:
     return data
 
 
+def read_file_if_present(path: Path, *, max_bytes: int = 16 << 20) -> bytes | None:
+    """`read_file`, or None if there is no such file."""
+    return read_file(path, max_bytes=max_bytes) if path.exists() else None
+
+
 def read_text(path: Path, *, max_bytes: int = 1 << 20) -> str:
     """`read_file`, as UTF-8."""
     try:

@@ -66,7 +66,7 @@ class Session:
         if what.complete:
             params.flags |= lt.torrent_flags.seed_mode
         handle = await trio.to_thread.run_sync(self._session.add_torrent, params)
-        torrent = Torrent(handle, name, info_hash)
+        torrent = Torrent(handle, name, info_hash, params.ti.num_pieces())
         self._torrents[info_hash.sha256] = torrent
         handle.set_ssl_certificate_buffer(what.certificate_pem, what.key_pem, FFDHE2048_PEM)
         handle.resume()

@@ -89,9 +89,12 @@ class TrackerReport:
 class Torrent:
     """A torrent that a `Session` made. Use it from the session's own task tree only."""
 
-    def __init__(self, handle: lt.torrent_handle, name: TorrentName, info_hash: InfoHash) -> None:
+    def __init__(
+        self, handle: lt.torrent_handle, name: TorrentName, info_hash: InfoHash, piece_count: int
+    ) -> None:
         """Made by `Session.add`."""
         self._handle = handle
+        self.piece_count = piece_count
         self.name = name
         self.info_hash = info_hash
         self.trackers: dict[str, TrackerReport] = {}

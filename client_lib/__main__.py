@@ -1,0 +1,13 @@
+"""`albumswarm`, also as `python -m client_lib`."""
+
+from client_lib.cli.commands import app
+from client_lib.console import run_app
+
+
+def main() -> None:
+    """Run the command line."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The `albumswarm` command: redeem, list, get, verify, seed."""

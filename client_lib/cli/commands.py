@@ -1,0 +1,223 @@
+"""The commands. Each opens a client, does one thing, and ends with an exit code that tells."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import trio
+from cyclopts import Parameter
+from rich.filesize import decimal
+from rich.table import Table
+
+from client_lib import __version__
+from client_lib.cli.options import LineOptions, Options
+from client_lib.cli.progress import Bars, JsonLines, ProgressView
+from client_lib.cli.selection import select, title
+from client_lib.console import (
+    human_console,
+    new_app,
+    print_json,
+    print_text,
+    printable,
+    read_argument,
+)
+from client_lib.download.client import Client, open_client
+from client_lib.download.events import Failed
+from client_lib.download.job import DownloadJob
+from client_lib.download.library import DownloadState
+from client_lib.download.verification import FileState
+from client_lib.errors import DownloadError, LicenceRefused, RefusedError, UsageError
+from client_lib.wire.licensing_api import LicenceRecord, LicenceState
+
+_HELP = """Get the albums you bought: redeem the store's payment token, then download.
+
+1. `albumswarm redeem --licensing-url https://shop.example TOKEN` once a purchase;
+2. `albumswarm get --all --into ~/Music` fetches whatever is not there yet, and resumes.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 refused (payment, licence), 4 unreachable.
+"""
+
+app = new_app("albumswarm", _HELP, __version__)
+_NO_OPTIONS = Options()
+_NO_LINE_OPTIONS = LineOptions()
+
+
+@app.command
+async def redeem(
+    tokens: Annotated[
+        tuple[str, ...],
+        Parameter(help="Payment tokens from the store; `-` reads one from standard input."),
+    ],
+    /,
+    *,
+    options: Options = _NO_OPTIONS,
+) -> None:
+    """Turn payment tokens into licences of this device. Safe to repeat."""
+    async with open_client(options.settings()) as client:
+        redeemed: list[LicenceRecord] = []
+        for token in tokens:
+            redeemed += await client.redeem(read_argument(token))
+    if options.json:
+        print_json({"licences": redeemed})
+        return
+    for licence in redeemed:
+        print_text(f"{licence.name}: {title(licence)}, {decimal(licence.size_bytes)}")
+
+
+@app.command(name="list")
+async def list_licences(
+    *,
+    offline: Annotated[bool, Parameter(help="Do not ask licensing.", negative="")] = False,
+    options: Options = _NO_OPTIONS,
+) -> None:
+    """Show the albums that this device may download, and which are there."""
+    async with open_client(options.settings()) as client:
+        licences = await client.licences(refresh=not offline)
+        rows = [(licence, _where(client, licence)) for licence in licences]
+    if options.json:
+        print_json(
+            {"licences": [{"licence": licence, "folder": folder} for licence, folder in rows]}
+        )
+        return
+    if not rows:
+        print_text("No licences yet: redeem a payment token first.")
+        return
+    table = Table("Album", "Name", "Size", "State", box=None)
+    for licence, folder in rows:
+        state = "revoked" if licence.state is LicenceState.REVOKED else folder or "not here"
+        table.add_row(title(licence), licence.name, decimal(licence.size_bytes), state)
+    human_console().print(table)
+
+
+@app.command
+async def get(
+    names: Annotated[
+        tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them.")
+    ] = (),
+    /,
+    *,
+    everything: Annotated[
+        bool, Parameter(name="--all", help="All albums of this device.", negative="")
+    ] = False,
+    into: Annotated[
+        Path | None, Parameter(help="Music folder; albums appear as Artist/Album (Year) [FORMAT].")
+    ] = None,
+    seed: Annotated[
+        bool, Parameter(help="Then go on giving to others, until interrupted.", negative="")
+    ] = False,
+    line: LineOptions = _NO_LINE_OPTIONS,
+    options: Options = _NO_OPTIONS,
+) -> None:
+    """Download albums; what an earlier run fetched is kept, whatever ended it."""
+    if bool(names) == everything:
+        raise UsageError("name the albums to get, or give --all")
+    config = options.load()
+    music = into or Path(config.music or "~/Music")
+    async with open_client(options.settings(line.session(config))) as client:
+        licences = await client.licences()
+        wanted = _usable(licences if everything else select(licences, names), strict=not everything)
+        await _run(client, wanted, music, seed=seed, as_json=options.json)
+
+
+@app.command
+async def seed(
+    names: Annotated[
+        tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them; none: all.")
+    ] = (),
+    /,
+    *,
+    line: LineOptions = _NO_LINE_OPTIONS,
+    options: Options = _NO_OPTIONS,
+) -> None:
+    """Give complete albums to other customers, until interrupted."""
+    config = options.load()
+    async with open_client(options.settings(line.session(config))) as client:
+        licences = await client.licences()
+        wanted = select(licences, names) if names else licences
+        complete = [licence for licence in wanted if _where(client, licence) is not None]
+        if not complete:
+            raise UsageError("no complete album to give: get one first")
+        music = Path(config.music or "~/Music")
+        await _run(client, _usable(complete), music, seed=True, as_json=options.json)
+
+
+@app.command
+async def verify(
+    names: Annotated[
+        tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them; none: all here.")
+    ] = (),
+    /,
+    *,
+    options: Options = _NO_OPTIONS,
+) -> None:
+    """Hash albums on the disk against what was bought. Needs no network.
+
+    What is wrong is listed and fetched again by the next `get`.
+    """
+    wrong = 0
+    report: list[dict[str, object]] = []
+    async with open_client(options.settings()) as client:
+        licences = await client.licences(refresh=False)
+        here = [licence for licence in licences if _where(client, licence) is not None]
+        for licence in select(licences, names) if names else here:
+            findings = await client.verify(licence)
+            bad = [finding for finding in findings if finding.state is not FileState.OK]
+            wrong += len(bad)
+            report.append({"name": licence.name, "files": len(findings), "wrong": bad})
+            if not options.json:
+                state = "verified" if not bad else f"{len(bad)} wrong"
+                print_text(f"{licence.name}: {len(findings)} files, {state}")
+                for finding in bad:
+                    print_text(f"  {finding.state}: {printable(finding.path)}")
+    if options.json:
+        print_json({"albums": report})
+    if wrong:
+        raise DownloadError(f"{wrong} files are not what was bought: `albumswarm get` mends them")
+
+
+def _where(client: Client, licence: LicenceRecord) -> str | None:
+    """Folder of a complete album."""
+    record = client.library.download(licence.licence_id)
+    complete = record is not None and record.state is DownloadState.COMPLETE
+    return record.folder if record is not None and complete else None
+
+
+def _usable(licences: Sequence[LicenceRecord], *, strict: bool = False) -> list[LicenceRecord]:
+    """Leave out revoked licences; `strict` refuses them, because they were named."""
+    revoked = [licence for licence in licences if licence.state is LicenceState.REVOKED]
+    if revoked and strict:
+        raise LicenceRefused(
+            f"{revoked[0].name}: this licence was revoked (a refund or chargeback); "
+            "ask the store if that is wrong"
+        )
+    return [licence for licence in licences if licence.state is LicenceState.ACTIVE]
+
+
+async def _run(
+    client: Client, licences: list[LicenceRecord], into: Path, *, seed: bool, as_json: bool
+) -> None:
+    if not licences:
+        raise UsageError("no albums to get: redeem a payment token first")
+    view: ProgressView = JsonLines() if as_json else Bars(tuple(licences))
+    try:
+        async with client.download(licences, into=into, keep_seeding=seed) as job:
+            async for event in job.events():
+                view.show(event)
+    finally:
+        view.close()
+    _end(job)
+    await trio.lowlevel.checkpoint()
+
+
+def _end(job: DownloadJob) -> None:
+    """Raise what makes the exit code: the only kind of failure, or a summary of several."""
+    failures = [outcome for outcome in job.outcomes.values() if isinstance(outcome, Failed)]
+    if not failures:
+        return
+    if len(job.outcomes) == 1:
+        raise failures[0].error
+    names = ", ".join(failure.name for failure in failures)
+    summary = f"{len(failures)} of {len(job.outcomes)} albums failed: {names}"
+    if all(isinstance(failure.error, RefusedError) for failure in failures):
+        raise LicenceRefused(summary)
+    raise DownloadError(summary)

@@ -1,0 +1,90 @@
+"""Options that the `albumswarm` commands share, and how they become client settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from client_lib.config import load_config
+from client_lib.download.settings import ClientConfig, ClientSettings, default_data_folder
+from client_lib.durable import read_text
+from client_lib.errors import UsageError
+from client_lib.swarm.settings import SessionSettings
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options of every command."""
+
+    config: Annotated[Path | None, Parameter(help="Configuration file (TOML).")] = None
+    data: Annotated[
+        Path | None,
+        Parameter(
+            help="Folder of this device's secret, licences and keys.", env_var="ALBUMSWARM_DATA"
+        ),
+    ] = None
+    licensing_url: Annotated[
+        str | None,
+        Parameter(help="The store's licensing service, https://host[:port]. Remembered."),
+    ] = None
+    licensing_ca: Annotated[
+        Path | None,
+        Parameter(help="PEM file to trust for it instead of the system's roots. Remembered."),
+    ] = None
+    json: Annotated[bool, Parameter(help="Print JSON for programs.", negative="")] = False
+
+    def load(self) -> ClientConfig:
+        """Read the configuration file, if one is named."""
+        return ClientConfig() if self.config is None else load_config(self.config, ClientConfig)
+
+    def settings(self, session: SessionSettings | None = None) -> ClientSettings:
+        """Settings for `open_client`: flags win over the file."""
+        config = self.load()
+        url = self.licensing_url or config.licensing_url
+        if url is not None and not url.startswith("https://"):
+            raise UsageError(f"--licensing-url {url}: must start with https://")
+        ca = self.licensing_ca or (Path(config.licensing_ca) if config.licensing_ca else None)
+        return ClientSettings(
+            data_folder=(self.data or default_data_folder()).expanduser(),
+            licensing_url=url,
+            licensing_ca=None if ca is None else read_text(ca),
+            session=session or SessionSettings(listen_port=0),
+            concurrent_albums=config.concurrent_albums,
+        )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class LineOptions:
+    """Options of the commands that use the network line."""
+
+    port: Annotated[int | None, Parameter(help="TCP port for peers; 0 or none: any free.")] = None
+    listen_host: Annotated[
+        str | None, Parameter(help="Listen on this address only, such as 127.0.0.1.")
+    ] = None
+    upload_limit: Annotated[
+        int | None, Parameter(help="Most bytes per second to give to others; 0: no limit.")
+    ] = None
+    download_limit: Annotated[
+        int | None, Parameter(help="Most bytes per second to take; 0: no limit.")
+    ] = None
+    limit_local_peers: Annotated[
+        bool, Parameter(help="Apply the limits on loopback and private networks too.", negative="")
+    ] = False
+
+    def session(self, config: ClientConfig) -> SessionSettings:
+        """Settings of the swarm session: flags win over the file."""
+
+        def chosen(flag: int | None, key: int) -> int:
+            return key if flag is None else flag
+
+        return SessionSettings(
+            listen_port=chosen(self.port, config.port),
+            listen_host=self.listen_host or config.listen_host,
+            upload_limit_bytes_s=chosen(self.upload_limit, config.upload_limit),
+            download_limit_bytes_s=chosen(self.download_limit, config.download_limit),
+            limit_local_peers=self.limit_local_peers or config.limit_local_peers,
+            port_mapping=config.port_mapping and self.listen_host is None,
+        )

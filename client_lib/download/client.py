@@ -1,0 +1,179 @@
+"""The embedders' door: `open_client`, then redeem, licences, download, verify."""
+
+import contextlib
+import datetime as dt
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import trio
+from cryptography import x509
+
+from client_lib.download import placement
+from client_lib.download.album import Surroundings
+from client_lib.download.event_box import EventBox
+from client_lib.download.job import DownloadJob, running_job
+from client_lib.download.library import DeviceLibrary, DownloadState, Service
+from client_lib.download.naming import local_paths
+from client_lib.download.settings import ClientSettings
+from client_lib.download.verification import FileFinding, FileState, verify_files
+from client_lib.durable import read_file
+from client_lib.errors import CertificateError, StorageError, UnreachableError, UsageError
+from client_lib.membership import TORRENT_FILE
+from client_lib.swarm.session import open_session
+from client_lib.transport.licensing_client import LicensingClient, open_licensing
+from client_lib.wire.certificates import certificate_pem, load_certificate
+from client_lib.wire.licensing_api import MAX_TORRENT_BYTES, LicenceRecord
+from client_lib.wire.metainfo import Metainfo
+
+
+def utc_now() -> dt.datetime:
+    """Wall clock, aware."""
+    return dt.datetime.now(dt.UTC)
+
+
+class Client:
+    """One device at one licensing service. Make it with `open_client`."""
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        library: DeviceLibrary,
+        service: Service,
+        licensing: LicensingClient,
+    ) -> None:
+        """Use `open_client` instead."""
+        self._settings = settings
+        self._service = service
+        self._licensing = licensing
+        self.library = library
+
+    async def redeem(self, payment_token: str) -> tuple[LicenceRecord, ...]:
+        """Turn a store's payment token into licences of this device. Safe to repeat.
+
+        Raises LicensingRefused, UnreachableError.
+        """
+        redeemed = await self._licensing.redeem(payment_token)
+        await self._swarm_ca()
+        self.library.keep_licences(await self._licensing.library())
+        return redeemed.licences
+
+    async def licences(self, *, refresh: bool = True) -> tuple[LicenceRecord, ...]:
+        """Licences of this device; with licensing away (or no `refresh`), as last seen.
+
+        Raises UnreachableError if none were ever seen.
+        """
+        await trio.lowlevel.checkpoint()
+        seen = self.library.licences().licences
+        if not refresh:
+            return seen
+        try:
+            library = await self._licensing.library()
+        except UnreachableError:
+            if not seen:
+                raise
+            return seen
+        self.library.keep_licences(library)
+        return library.licences
+
+    @contextlib.asynccontextmanager
+    async def download(
+        self, licences: Sequence[LicenceRecord], *, into: Path, keep_seeding: bool = False
+    ) -> AsyncIterator[DownloadJob]:
+        """Download albums below the folder `into`, in the order given, while the block lasts.
+
+        Albums that are complete already are reported as Finished at once; with `keep_seeding`
+        they are given to others until the block ends. Raises UsageError if another process uses
+        this library, StorageError if no port is free.
+        """
+        box = EventBox()
+        with self.library.exclusive():
+            ca = await self._swarm_ca()
+            async with open_session(self._settings.session) as session:
+                around = Surroundings(
+                    library=self.library,
+                    session=session,
+                    licensing=self._licensing,
+                    ca=ca,
+                    into=into,
+                    patience_s=self._settings.patience_s,
+                    emit=box.put,
+                    clock=utc_now,
+                    rng=random.SystemRandom(),
+                )
+                concurrent = self._settings.concurrent_albums
+                async with running_job(
+                    DownloadJob(licences, box),
+                    around,
+                    concurrent=concurrent,
+                    keep_seeding=keep_seeding,
+                ) as job:
+                    yield job
+
+    async def verify(
+        self, licence: LicenceRecord, on_bytes: Callable[[int], None] = lambda _count: None
+    ) -> tuple[FileFinding, ...]:
+        """Hash a complete album against what was bought; works without any service.
+
+        Every file found wrong is reported; `download` mends it. Raises StorageError, UsageError
+        if the album was not downloaded here.
+        """
+        record = self.library.download(licence.licence_id)
+        if record is None or record.state is not DownloadState.COMPLETE:
+            await trio.lowlevel.checkpoint()
+            raise UsageError(f"{licence.name}: not downloaded here yet; get it first")
+        path = self.library.licence_folder(licence.licence_id) / TORRENT_FILE
+        metainfo = Metainfo.from_bytes(read_file(path, max_bytes=MAX_TORRENT_BYTES))
+        paths = local_paths([file.path for file in metainfo.files])
+        findings = await trio.to_thread.run_sync(
+            verify_files, Path(record.folder), metainfo.files, paths, on_bytes
+        )
+        if any(finding.state is not FileState.OK for finding in findings):
+            placement.remember_incomplete(self.library, licence, record)
+        return findings
+
+    async def _swarm_ca(self) -> x509.Certificate:
+        """The pinned swarm CA; fetched at first contact, over a connection that is trusted."""
+        if self._service.swarm_ca is None:
+            certificate = load_certificate(await self._licensing.swarm_ca())
+            self._service = Service(
+                licensing_url=self._service.licensing_url,
+                licensing_ca=self._service.licensing_ca,
+                swarm_ca=certificate_pem(certificate),
+            )
+            self.library.keep_service(self._service)
+        await trio.lowlevel.checkpoint()
+        try:
+            return load_certificate(self._service.swarm_ca or "")
+        except CertificateError as error:
+            where = self.library.folder / "service.json"
+            raise StorageError(f"{where} is damaged: remove it and try again") from error
+
+
+@contextlib.asynccontextmanager
+async def open_client(settings: ClientSettings) -> AsyncIterator[Client]:
+    """Open this device's library and its connection to licensing.
+
+    Raises UsageError when no licensing service was ever named.
+    """
+    library = DeviceLibrary(settings.data_folder)
+    service = _service(library, settings)
+    bearer = library.device_secret().bearer
+    async with open_licensing(
+        service.licensing_url, ca_pem=service.licensing_ca, bearer=bearer
+    ) as licensing:
+        yield Client(settings, library, service, licensing)
+
+
+def _service(library: DeviceLibrary, settings: ClientSettings) -> Service:
+    """The remembered service, changed by what the settings name."""
+    known = library.service()
+    url = settings.licensing_url or (known.licensing_url if known else None)
+    if url is None:
+        raise UsageError("no licensing service yet: name the store's with --licensing-url")
+    url = url.rstrip("/")
+    ca = settings.licensing_ca or (known.licensing_ca if known else None)
+    if known is not None and known.licensing_url == url and known.licensing_ca == ca:
+        return known
+    # The swarm CA stays pinned when a store moves to another address: its swarms are the same.
+    return Service(url, ca, known.swarm_ca if known else None)

@@ -1,0 +1,52 @@
+"""Events between a download and a reader of any speed: bounded, conflated, never going back."""
+
+from collections import OrderedDict
+
+import trio
+
+from client_lib.download.events import Event, Failed, Finished, Milestone, Progress
+from client_lib.wire.licence import LicenceId
+
+
+class EventBox:
+    """Holds at most one progress and one milestone of each kind an album, newest wins.
+
+    So memory is bounded by the number of albums, however slow the reader.
+    """
+
+    def __init__(self) -> None:
+        """Start empty and open."""
+        self._milestones: OrderedDict[tuple[LicenceId, type], Milestone] = OrderedDict()
+        self._progress: OrderedDict[LicenceId, Progress] = OrderedDict()
+        self._closed = False
+        self._changed = trio.Event()
+
+    def put(self, event: Event) -> None:
+        """Add an event, in place of an unread one of the same kind and album."""
+        if isinstance(event, Progress):
+            self._progress[event.licence_id] = event
+        else:
+            if isinstance(event, Finished | Failed):
+                self._progress.pop(event.licence_id, None)
+            self._milestones[event.licence_id, type(event)] = event
+        self._notify()
+
+    def close(self) -> None:
+        """Say that nothing will follow; what is unread can still be read."""
+        self._closed = True
+        self._notify()
+
+    async def get(self) -> Event | None:
+        """Take the next event, milestones first; None when closed and empty."""
+        await trio.lowlevel.checkpoint()
+        while not (self._milestones or self._progress or self._closed):
+            await self._changed.wait()
+        if self._milestones:
+            return self._milestones.popitem(last=False)[1]
+        if self._progress:
+            return self._progress.popitem(last=False)[1]
+        return None
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()

@@ -1,0 +1,95 @@
+"""What a download tells: frozen values, in an order that makes sense, totals never go back."""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from client_lib.wire.licence import LicenceId
+from client_lib.wire.release import TorrentName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """An album has joined its swarm. `resumed_bytes` were on disk and verified already."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    total_bytes: int
+    resumed_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A moment of an album. `verified_bytes` of `total_bytes` are on disk with the right hash.
+
+    The other byte counts are payload of this run, by where it came from and went to; who is a
+    central seeder is told by peer id, so the split is for display. Rates are bytes per second.
+    """
+
+    licence_id: LicenceId
+    name: TorrentName
+    total_bytes: int
+    verified_bytes: int
+    from_seeders_bytes: int
+    from_customers_bytes: int
+    uploaded_bytes: int
+    download_rate_bytes_s: int
+    upload_rate_bytes_s: int
+    connected_peers: int
+    checking: bool = False
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until complete at this rate, None while nothing arrives."""
+        if self.download_rate_bytes_s <= 0:
+            return None
+        return (self.total_bytes - self.verified_bytes) / self.download_rate_bytes_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something that is being retried: the tracker is away, a renewal is late, …"""
+
+    licence_id: LicenceId
+    name: TorrentName
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRenewed:
+    """The licence certificate was renewed; the download went on meanwhile."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    not_after: dt.datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """An album is complete, verified and under its final name.
+
+    Byte counts are this run's payload. `already_there`: an earlier run had finished it.
+    """
+
+    licence_id: LicenceId
+    name: TorrentName
+    folder: Path
+    total_bytes: int
+    from_seeders_bytes: int = 0
+    from_customers_bytes: int = 0
+    uploaded_bytes: int = 0
+    seconds: float = 0.0
+    already_there: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """An album could not be completed; what it has is kept. `error` is the typed error."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    error: Exception
+
+
+Milestone = Started | Trouble | CertificateRenewed | Finished | Failed
+Event = Milestone | Progress

@@ -1,0 +1,155 @@
+"""The device's folder: its secret, the service it belongs to, its licences, its downloads.
+
+    device.secret                      bearer secret of this device, 0600
+    service.json                       licensing's address and the CAs we trust for it
+    library.json                       the latest list of licences, so that `list` works offline
+    lock                               held by the process that downloads
+    licences/<id>/credential.pem       key and certificate, 0600
+    licences/<id>/album.torrent        the per-customer torrent, verified
+    licences/<id>/download.json        where the album goes, and whether it is complete
+    licences/<id>/resume.json          verified pieces of an unfinished album
+
+Every file is replaced whole, so a crash leaves the old one or the new one.
+"""
+
+import contextlib
+import enum
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from client_lib.durable import (
+    private_folder,
+    read_file_if_present,
+    read_text,
+    write_atomically,
+    write_secret,
+)
+from client_lib.errors import IdentifierError, StorageError, UsageError
+from client_lib.swarm.resume import ResumePoint
+from client_lib.wire.infohash import InfoHash
+from client_lib.wire.licence import DEVICE_SECRET_BYTES, DeviceSecret, LicenceId
+from client_lib.wire.licensing_api import Library
+
+R = TypeVar("R")
+
+
+class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The licensing service that this device uses. `swarm_ca` is pinned at first contact."""
+
+    licensing_url: str
+    licensing_ca: str | None = None
+    swarm_ca: str | None = None
+
+
+class DownloadState(enum.StrEnum):
+    """How far an album's download is."""
+
+    DOWNLOADING = "downloading"
+    COMPLETE = "complete"
+
+
+class DownloadRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an album is: being fetched into `partial`, and complete in `folder`."""
+
+    state: DownloadState
+    partial: str
+    folder: str
+
+
+class DeviceLibrary:
+    """The device's folder (0700) as values."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open it, making it if it is missing."""
+        self.folder = private_folder(folder)
+
+    def device_secret(self) -> DeviceSecret:
+        """This device's secret, made at first use. Raises StorageError for a damaged one."""
+        path = self.folder / "device.secret"
+        if not path.exists():
+            secret = DeviceSecret(secrets.token_bytes(DEVICE_SECRET_BYTES))
+            write_secret(path, secret.bearer.encode())
+            return secret
+        try:
+            return DeviceSecret.from_bearer(read_text(path).strip())
+        except IdentifierError as error:
+            raise StorageError(f"{path} is damaged: restore it from a backup") from error
+
+    def service(self) -> Service | None:
+        """The service that this device belongs to, None before first contact."""
+        return _read_json(self.folder / "service.json", Service)
+
+    def keep_service(self, service: Service) -> None:
+        """Remember the service."""
+        write_atomically(self.folder / "service.json", msgspec.json.encode(service))
+
+    def licences(self) -> Library:
+        """Licences as last seen."""
+        return _read_json(self.folder / "library.json", Library) or Library(licences=())
+
+    def keep_licences(self, library: Library) -> None:
+        """Remember what licensing said."""
+        write_secret(self.folder / "library.json", msgspec.json.encode(library))
+
+    def licence_folder(self, licence_id: LicenceId) -> Path:
+        """Folder of one licence."""
+        return self.folder / "licences" / licence_id
+
+    def download(self, licence_id: LicenceId) -> DownloadRecord | None:
+        """Where the album of a licence is, None if it was never started."""
+        return _read_json(self.licence_folder(licence_id) / "download.json", DownloadRecord)
+
+    def keep_download(self, licence_id: LicenceId, record: DownloadRecord) -> None:
+        """Remember where an album is."""
+        path = private_folder(self.licence_folder(licence_id)) / "download.json"
+        write_atomically(path, msgspec.json.encode(record))
+
+    def resume_point(self, licence_id: LicenceId, info_hash: InfoHash) -> ResumePoint | None:
+        """Verified pieces of an unfinished album, None if nothing usable was kept."""
+        data = read_file_if_present(self.licence_folder(licence_id) / "resume.json")
+        return None if data is None else ResumePoint.from_json(data, info_hash)
+
+    def keep_resume_point(self, licence_id: LicenceId, point: ResumePoint) -> None:
+        """Remember verified pieces."""
+        write_atomically(self.licence_folder(licence_id) / "resume.json", point.to_json())
+
+    def forget_resume_point(self, licence_id: LicenceId) -> None:
+        """Let the next download hash what is there."""
+        (self.licence_folder(licence_id) / "resume.json").unlink(missing_ok=True)
+
+    def folders_in_use(self) -> set[str]:
+        """Final folders of all albums, so that no two licences share one."""
+        root = self.folder / "licences"
+        ids = [entry.name for entry in root.iterdir()] if root.exists() else []
+        records = (self.download(LicenceId(name)) for name in ids)
+        return {record.folder for record in records if record is not None}
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the library for downloading. Raises UsageError if another process holds it."""
+        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"another albumswarm process is downloading with {self.folder}: "
+                    "wait for it, or use another --data"
+                ) from error
+            yield
+        finally:
+            os.close(handle)
+
+
+def _read_json(path: Path, type_: type[R]) -> R | None:
+    data = read_file_if_present(path, max_bytes=64 << 20)
+    try:
+        return None if data is None else msgspec.json.decode(data, type=type_)
+    except msgspec.DecodeError as error:
+        raise StorageError(f"{path} is damaged ({error}): remove it and try again") from error

@@ -1,0 +1,80 @@
+"""Names on the customer's disk: readable, and legal on Linux, macOS and Windows. Pure."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from client_lib.wire.release import Album, AudioFormat
+
+MAX_NAME_BYTES = 180
+"""Bytes of UTF-8 in one folder or file name: file systems take 255, some overlays less."""
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
+# Invisible and direction-changing characters: they make `gpj.exe` read as `exe.jpg`.
+_DECEPTIVE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
+
+
+def safe_name(text: str, *, fallback: str = "_") -> str:
+    """One folder or file name out of any text. Never empty, `.` or `..`; keeps its extension."""
+    name = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    name = _FORBIDDEN.sub("_", _DECEPTIVE.sub("", name)).strip()
+    name = re.sub(r"^\.", "_", name)  # "...And Justice" is not a hidden file
+    name = _cut(name).rstrip(". ")
+    if _RESERVED.match(name):
+        name = f"_{name}"
+    return name or fallback
+
+
+def _cut(name: str) -> str:
+    """Shorten to MAX_NAME_BYTES, between characters, keeping a short extension."""
+    if len(name.encode()) <= MAX_NAME_BYTES:
+        return name
+    stem, dot, extension = name.rpartition(".")
+    if not stem or len(extension.encode()) > 10:
+        stem, dot, extension = name, "", ""
+    room = MAX_NAME_BYTES - len((dot + extension).encode())
+    return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + dot + extension
+
+
+def format_label(audio_format: AudioFormat) -> str:
+    """`flac-24-96` as people write it: `FLAC 24-96`."""
+    codec, _, quality = audio_format.partition("-")
+    return f"{codec.upper()} {quality}".strip()
+
+
+def album_folder(album: Album, audio_format: AudioFormat) -> tuple[str, str]:
+    """Artist folder and album folder: `Artist`, `Album (Year) [FLAC 24-96]`."""
+    year = f" ({album.year})" if album.year is not None else ""
+    suffix = f"{year} [{format_label(audio_format)}]"
+    title = safe_name(album.title, fallback="Untitled")
+    room = MAX_NAME_BYTES - len(suffix.encode())
+    title = title.encode()[:room].decode("utf-8", "ignore").rstrip(". ")
+    return safe_name(album.artist, fallback="Unknown Artist"), safe_name(title + suffix)
+
+
+def local_paths(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Give each file of a torrent a path below the album folder, `/` between parts.
+
+    Deterministic: a later run finds the files again. Names that become equal on a file system
+    that ignores case or normalises Unicode get ` (2)`, ` (3)`, …
+    """
+    folders: dict[tuple[str, ...], str] = {(): ""}
+    taken: set[str] = set()
+
+    def unique(parent: str, name: str) -> str:
+        stem, dot, extension = name.rpartition(".")
+        number = 1
+        candidate = name
+        while (key := unicodedata.normalize("NFKC", parent + candidate).casefold()) in taken:
+            number += 1
+            candidate = f"{stem} ({number}){dot}{extension}" if stem else f"{name} ({number})"
+        taken.add(key)
+        return parent + candidate
+
+    def folder(parts: tuple[str, ...]) -> str:
+        if parts not in folders:
+            folders[parts] = unique(folder(parts[:-1]), safe_name(parts[-1])) + "/"
+        return folders[parts]
+
+    return tuple(unique(folder(parts[:-1]), safe_name(parts[-1])) for parts in paths)

@@ -1,0 +1,56 @@
+"""What an embedder or a customer may choose."""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from client_lib.swarm.settings import SessionSettings
+
+
+def default_data_folder() -> Path:
+    """Where the device's folder is by the system's custom."""
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "albumswarm"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "albumswarm"
+    return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "albumswarm"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Settings of `open_client`.
+
+    `licensing_url` and `licensing_ca` (PEM) are remembered in `data_folder` after first use;
+    `licensing_ca` None trusts the system's roots. An album that receives nothing for `patience_s`
+    seconds fails with DownloadError, its partial files kept.
+    """
+
+    data_folder: Path = field(default_factory=default_data_folder)
+    licensing_url: str | None = None
+    licensing_ca: str | None = None
+    session: SessionSettings = field(default_factory=lambda: SessionSettings(listen_port=0))
+    concurrent_albums: int = 4
+    patience_s: float = 600.0
+
+
+class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The command's configuration file (TOML). Every key may be left out; flags win over it.
+
+    Rates are bytes per second, 0 = no limit. `port` 0 takes any free one.
+    """
+
+    licensing_url: str | None = None
+    licensing_ca: str | None = None
+    music: str | None = None
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    listen_host: str | None = None
+    upload_limit: Annotated[int, msgspec.Meta(ge=0)] = 0
+    download_limit: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit_local_peers: bool = False
+    port_mapping: bool = True
+    concurrent_albums: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4

@@ -1,0 +1,122 @@
+"""Membership of one sealed swarm: the per-customer torrent, and the credential that opens it."""
+
+import datetime as dt
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+from cryptography import x509
+
+from client_lib.durable import private_folder, read_file_if_present, write_atomically
+from client_lib.errors import LicenceRefused, LicensingRefused, WireError
+from client_lib.transport.credential import Credential, obtain_credential
+from client_lib.transport.licensing_client import LicensingClient
+from client_lib.wire.certificates import LicenceIdentity
+from client_lib.wire.infohash import InfoHash
+from client_lib.wire.licensing_api import MAX_TORRENT_BYTES, CertificateAnswer, LicenceRecord
+from client_lib.wire.metainfo import Metainfo
+from client_lib.wire.problem import ProblemType
+from client_lib.wire.signature import verify_stamp
+
+TORRENT_FILE = "album.torrent"
+CREDENTIAL_FILE = "credential.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Everything needed to join: the licence, its verified torrent, key and certificate."""
+
+    licence: LicenceRecord
+    torrent: bytes = field(repr=False)
+    metainfo: Metainfo = field(repr=False)
+    credential: Credential
+
+
+async def join(
+    licence: LicenceRecord,
+    folder: Path,
+    licensing: LicensingClient,
+    *,
+    ca: x509.Certificate,
+    now: dt.datetime,
+    rng: random.Random,
+) -> Membership:
+    """Get torrent and certificate of a licence, from `folder` or else from licensing.
+
+    With both in `folder` and fresh, or licensing away, nothing is asked. Raises LicenceRefused,
+    UnreachableError, SignatureError (a torrent that is not the store's).
+    """
+    private_folder(folder)
+    try:
+        torrent, metainfo = await _torrent(licence, folder / TORRENT_FILE, licensing, ca, now)
+        credential = await obtain_credential(
+            folder / CREDENTIAL_FILE,
+            LicenceCertificateRequest(licence, licensing),
+            ca=ca,
+            now=now,
+            rng=rng,
+        )
+    except LicensingRefused as error:
+        raise refusal(licence, error) from error
+    expected = LicenceIdentity(licence.licence_id, licence.name, metainfo.info_hash)
+    if credential.identity != expected:
+        raise LicenceRefused(f"{licence.name}: licensing issued a certificate for something else")
+    return Membership(licence, torrent, metainfo, credential)
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceCertificateRequest:
+    """`client_lib.transport.credential.RequestCertificate` for one licence."""
+
+    licence: LicenceRecord
+    licensing: LicensingClient
+
+    async def __call__(self, csr: str) -> CertificateAnswer:
+        """Ask licensing for a licence certificate."""
+        return await self.licensing.licence_certificate(self.licence.licence_id, csr)
+
+
+def refusal(licence: LicenceRecord, error: LicensingRefused) -> LicenceRefused:
+    """Licensing's refusal in the customer's terms."""
+    if error.problem_type == ProblemType.LICENCE_REVOKED:
+        return LicenceRefused(
+            f"{licence.name}: this licence was revoked (a refund or chargeback); "
+            "ask the store if that is wrong"
+        )
+    return LicenceRefused(f"{licence.name}: {error.detail}")
+
+
+async def _torrent(
+    licence: LicenceRecord,
+    path: Path,
+    licensing: LicensingClient,
+    ca: x509.Certificate,
+    now: dt.datetime,
+) -> tuple[bytes, Metainfo]:
+    """Torrent from disk if it verifies, otherwise from licensing. Never an unverified one."""
+    stored = read_file_if_present(path, max_bytes=MAX_TORRENT_BYTES)
+    if stored is not None:
+        try:
+            metainfo = await trio.to_thread.run_sync(_verified, licence, stored, ca, now)
+        except WireError:
+            pass  # damaged, or the signer's year is over: licensing has a fresh one
+        else:
+            return stored, metainfo
+    fetched = await licensing.licence_torrent(licence.licence_id)
+    metainfo = await trio.to_thread.run_sync(_verified, licence, fetched, ca, now)
+    await trio.to_thread.run_sync(write_atomically, path, fetched)
+    return fetched, metainfo
+
+
+def _verified(
+    licence: LicenceRecord, torrent: bytes, ca: x509.Certificate, now: dt.datetime
+) -> Metainfo:
+    """Parse, then check the store's signature and that it is this licence's torrent."""
+    metainfo = Metainfo.from_bytes(torrent)
+    stamp = verify_stamp(metainfo, ca=ca, now=now)
+    if stamp.licence_id != licence.licence_id or metainfo.name != licence.name:
+        raise LicenceRefused(f"{licence.name}: licensing sent the torrent of something else")
+    if metainfo.info_hash != InfoHash.from_hex(licence.info_hash):
+        raise LicenceRefused(f"{licence.name}: the torrent is not the release that was bought")
+    return metainfo
