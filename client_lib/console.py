@@ -93,11 +93,19 @@ def human_console() -> Console:
     return Console(highlight=False)
 
 
-def read_argument(text: str) -> str:
-    """An argument, or standard input for `-`: secrets need not appear in `ps`."""
-    if text != "-":
-        return text
+def arguments_or_input(arguments: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """The arguments given, or else the lines of standard input: secrets need not be in `ps`.
+
+    Raises UsageError if there is neither.
+    """
+    if arguments:
+        return arguments
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(f"no {what}: give one, or pipe it to standard input")
     try:
-        return sys.stdin.read(1 << 20).strip()
+        lines = tuple(sys.stdin.read(1 << 20).split())
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"cannot read standard input: {error}") from error
+    if not lines:
+        raise UsageError(f"no {what}: standard input is empty")
+    return lines

@@ -14,12 +14,12 @@ from client_lib.cli.options import LineOptions, Options
 from client_lib.cli.progress import Bars, JsonLines, ProgressView
 from client_lib.cli.selection import select, title
 from client_lib.console import (
+    arguments_or_input,
     human_console,
     new_app,
     print_json,
     print_text,
     printable,
-    read_argument,
 )
 from client_lib.download.client import Client, open_client
 from client_lib.download.events import Failed
@@ -46,8 +46,8 @@ _NO_LINE_OPTIONS = LineOptions()
 async def redeem(
     tokens: Annotated[
         tuple[str, ...],
-        Parameter(help="Payment tokens from the store; `-` reads one from standard input."),
-    ],
+        Parameter(help="Payment tokens from the store; none: read from standard input."),
+    ] = (),
     /,
     *,
     options: Options = _NO_OPTIONS,
@@ -55,8 +55,8 @@ async def redeem(
     """Turn payment tokens into licences of this device. Safe to repeat."""
     async with open_client(options.settings()) as client:
         redeemed: list[LicenceRecord] = []
-        for token in tokens:
-            redeemed += await client.redeem(read_argument(token))
+        for token in arguments_or_input(tokens, "payment token"):
+            redeemed += await client.redeem(token)
     if options.json:
         print_json({"licences": redeemed})
         return

@@ -116,7 +116,7 @@ class AlbumDownload:
                 certificate_pem=member.credential.certificate_pem,
                 key_pem=member.credential.key_pem,
                 trackers=member.metainfo.announce_tiers,
-                paths=dict(enumerate(paths)),
+                paths=paths,
                 resume=resume,
                 complete=complete,
             )

@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import libtorrent as lt
 import trio
@@ -56,7 +56,7 @@ class Session:
             params.tracker_tiers = [n for n, tier in enumerate(what.trackers) for _ in tier]
         params.url_seeds = []
         if what.paths is not None:
-            params.renamed_files = dict(what.paths)
+            params.renamed_files = _renamed(params.ti, what.paths)
         if what.resume is not None:
             params.have_pieces = what.resume.have_pieces
             params.unfinished_pieces = what.resume.unfinished_pieces
@@ -154,3 +154,13 @@ async def open_session(settings: SessionSettings) -> AsyncIterator[Session]:
             await trio.to_thread.run_sync(last_reference.clear)
         readable.close()
         writable.close()
+
+
+def _renamed(info: lt.torrent_info, paths: Sequence[str]) -> dict[int, str]:
+    """Other paths by libtorrent's file index, which counts padding between files too."""
+    layout = info.layout()
+    padding = lt.file_flags_t.flag_pad_file
+    files = [i for i in range(layout.num_files()) if not layout.file_flags(i) & padding]
+    if len(files) != len(paths):
+        raise MetainfoError(f"{info.name()}: {len(files)} files and {len(paths)} paths for them")
+    return dict(zip(files, paths, strict=True))

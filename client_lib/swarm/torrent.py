@@ -1,7 +1,7 @@
 """One sealed torrent in a session: its state as values, its commands as methods."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,9 @@ class Phase(enum.StrEnum):
 class AddTorrent:
     """How to put a torrent into a session.
 
-    `trackers` are tiers of URLs (BEP 12), None for those in the torrent. `paths` gives files (by
-    index) another path below `save_path`. `complete` says that all content is there: pieces are
-    then verified when they are uploaded first (libtorrent's seed mode).
+    `trackers` are tiers of URLs (BEP 12), None for those in the torrent. `paths` gives the files,
+    in the torrent's order, other paths below `save_path`. `complete` says that all content is
+    there: pieces are then verified when they are uploaded first (libtorrent's seed mode).
     """
 
     torrent: bytes
@@ -38,7 +38,7 @@ class AddTorrent:
     certificate_pem: str
     key_pem: str
     trackers: tuple[tuple[str, ...], ...] | None = None
-    paths: Mapping[int, str] | None = None
+    paths: Sequence[str] | None = None
     resume: ResumePoint | None = None
     complete: bool = False
 
@@ -102,7 +102,7 @@ class Torrent:
         self.pieces_verified = 0
         """Pieces that passed their hash check since the torrent was added."""
         self._changed = trio.Event()
-        self._resume_points: list[lt.add_torrent_params | None] = []
+        self._resume_points: list[ResumePoint | None] = []
         self._flushed = 0
         self._moved: list[str | None] = []
 
@@ -193,10 +193,9 @@ class Torrent:
         self._handle.save_resume_data()
         while not self._resume_points:
             await self.wait_change()
-        params = self._resume_points.pop()
-        if params is None:
+        point = self._resume_points.pop()
+        if point is None:
             raise StorageError(f"{self.name}: no resume point while files are being checked")
-        point = ResumePoint.of(self.info_hash, params.have_pieces, params.unfinished_pieces)
         await self.flush()
         return point
 
@@ -227,7 +226,9 @@ class Torrent:
             case lt.piece_finished_alert():
                 self.pieces_verified += 1
             case lt.save_resume_data_alert():
-                self._resume_points.append(alert.params)
+                # Copied now: `params` lives in the alert, and reading it later is a crash.
+                have, unfinished = alert.params.have_pieces, alert.params.unfinished_pieces
+                self._resume_points.append(ResumePoint.of(self.info_hash, have, unfinished))
             case lt.save_resume_data_failed_alert():
                 self._resume_points.append(None)
             case lt.cache_flushed_alert():

@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -229,7 +229,10 @@ def identify(certificate: x509.Certificate) -> Identity:
         raise CertificateError("certificate off its profile: it may sign more than its own name")
     if set(usages) != set(_usages(type(identity))):
         raise CertificateError("certificate off its profile: extended key usage")
-    _require_p256(certificate.public_key())
+    try:
+        _require_p256(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError("certificate off its profile: unreadable key") from error
     return identity
 
 
@@ -309,7 +312,7 @@ def load_certificate(pem: str) -> x509.Certificate:
     """Parse exactly one PEM certificate. Raises CertificateError."""
     try:
         (certificate,) = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise CertificateError("not one PEM certificate") from error
     return certificate
 

@@ -1,0 +1,44 @@
+"""The embedders' API: one trio-native client for licences, downloads and verification.
+
+    async with open_client(ClientSettings(licensing_url="https://shop.example")) as client:
+        licences = await client.redeem(payment_token)
+        async with client.download(licences, into=music_folder) as job:
+            async for event in job.events():  # conflated; byte totals never go backwards
+                ...
+        albums = await job.result()  # raises the first failure, typed
+
+Cancelling the scope around a download stops it and keeps what was fetched. Errors are those of
+`client_lib.errors`.
+"""
+
+from client_lib.download.client import Client, open_client
+from client_lib.download.events import (
+    CertificateRenewed,
+    Event,
+    Failed,
+    Finished,
+    Progress,
+    Started,
+    Trouble,
+)
+from client_lib.download.job import DownloadJob
+from client_lib.download.settings import ClientSettings
+from client_lib.download.verification import FileFinding, FileState
+from client_lib.swarm.settings import SessionSettings
+
+__all__ = [
+    "CertificateRenewed",
+    "Client",
+    "ClientSettings",
+    "DownloadJob",
+    "Event",
+    "Failed",
+    "FileFinding",
+    "FileState",
+    "Finished",
+    "Progress",
+    "SessionSettings",
+    "Started",
+    "Trouble",
+    "open_client",
+]

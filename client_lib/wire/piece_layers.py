@@ -1,0 +1,80 @@
+"""The `piece layers` of a v2 torrent (BEP 52): the hash of every piece, under each file's root."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from client_lib.errors import MetainfoError
+from client_lib.wire.bencode import Decoded
+from client_lib.wire.file_tree import TorrentFile
+
+BLOCK_BYTES = 16 << 10
+"""A leaf of the hash tree; also the smallest piece."""
+MAX_PIECE_BYTES = 1 << 28  # libtorrent 2.1.1 refuses more
+_HASH_BYTES = 32
+
+
+def check_piece_length(piece_length: Decoded | None) -> int:
+    """Check the length of a piece in bytes. Raises MetainfoError."""
+    if (
+        not isinstance(piece_length, int)
+        or not BLOCK_BYTES <= piece_length <= MAX_PIECE_BYTES
+        or piece_length & (piece_length - 1)
+    ):
+        raise MetainfoError(
+            f"piece length must be a power of two from {BLOCK_BYTES} to {MAX_PIECE_BYTES} bytes"
+        )
+    return piece_length
+
+
+def verify_piece_layers(
+    layers: Decoded, files: Iterable[TorrentFile], piece_length_bytes: int
+) -> None:
+    """Check that exactly the files longer than a piece have a layer, which hashes to their root.
+
+    Raises MetainfoError. Half a million hashes (the most that fit a torrent) take about half a
+    second: call it from a thread where that matters.
+    """
+    if not isinstance(layers, dict):
+        raise MetainfoError("piece layers is not a dictionary")
+    # Equal files share a root and its layer. Each root is hashed once, however many files name it.
+    lengths: dict[bytes, int] = {}
+    for file in files:
+        if file.pieces_root is None:
+            continue
+        if lengths.setdefault(file.pieces_root, file.length_bytes) != file.length_bytes:
+            path = "/".join(file.path)
+            raise MetainfoError(f"file {path!r}: another file of other length has its hash")
+    expected = {root for root, length in lengths.items() if length > piece_length_bytes}
+    if layers.keys() != expected:
+        raise MetainfoError(
+            f"piece layers are missing for {len(expected - layers.keys())} files"
+            f" and belong to no file {len(layers.keys() - expected)} times"
+        )
+    padding = _padding_hash(piece_length_bytes)
+    for root, layer in layers.items():
+        pieces = -(-lengths[root] // piece_length_bytes)
+        if not isinstance(layer, bytes) or len(layer) != pieces * _HASH_BYTES:
+            raise MetainfoError(f"piece layer {root.hex()} is not {pieces} hashes of 32 bytes")
+        if merkle_root(layer, padding) != root:
+            raise MetainfoError(f"piece layer {root.hex()} does not hash to its pieces root")
+
+
+def _padding_hash(piece_length_bytes: int) -> bytes:
+    """Root over one piece of absent blocks; BEP 52 pads the tree with leaves of zeros."""
+    digest = bytes(_HASH_BYTES)
+    for _ in range((piece_length_bytes // BLOCK_BYTES).bit_length() - 1):
+        digest = sha256(digest + digest).digest()
+    return digest
+
+
+def merkle_root(layer: bytes, padding: bytes) -> bytes:
+    """Root above a layer of concatenated hashes, padded to a power of two by `padding`."""
+    while len(layer) > _HASH_BYTES:
+        if len(layer) % (2 * _HASH_BYTES):
+            layer += padding
+        layer = b"".join(
+            sha256(layer[start : start + 2 * _HASH_BYTES]).digest()
+            for start in range(0, len(layer), 2 * _HASH_BYTES)
+        )
+        padding = sha256(padding + padding).digest()
+    return layer
