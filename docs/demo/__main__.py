@@ -25,12 +25,11 @@ from docs.demo.attacks import Forger, Target, try_certificate, try_plain
 from docs.demo.customers import Customer, buy, download
 from docs.demo.result import CustomerResult, DemoResult, RefusedResult, ReleaseResult
 from docs.demo.services import DemoError, Network, command, free_port, open_network, run
+from docs.demo.shaping import CUSTOMER_UPLOAD_BYTES_S, SEEDER_UPLOAD_BYTES_S, in_words
 from docs.demo.tokens import bad_tokens, try_token
 
 RELEASE_ID, FORMAT = "demo-0001", "wav-24-96"
 RELEASE = f"{RELEASE_ID}.{FORMAT}"
-SEEDER_UPLOAD_BYTES_S = 8_000_000
-CUSTOMER_UPLOAD_BYTES_S = 8_000_000
 _COUNTERS_S = 2.5  # the seeder rewrites its counters every second
 
 app = new_app("demo", "Sell an album and deliver it through a sealed swarm, on this machine.", "1")
@@ -79,7 +78,7 @@ async def _demo(where: Path, album_folder: Path | None, count: int, console: Con
         published = await _publish(network, album_folder)
         console.print(f"[bold]Published[/] {RELEASE}")
         buyers = [await buy(network, f"customer-{n}", RELEASE) for n in range(1, count + 1)]
-        console.print(f"[bold]Sold[/] to {count} customers; {report.shaping()}")
+        console.print(f"[bold]Sold[/] to {count} customers; {in_words()}")
         delivered = await _deliver(buyers, published, console)
         await trio.sleep(_COUNTERS_S)
         seeder_bytes = network.seeder_bytes()

@@ -5,14 +5,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from docs.demo.result import DemoResult
-
-
-def shaping() -> str:
-    """What was shaped, in words: loopback knows no limits by itself."""
-    return (
-        "every upload is limited to 8 MB/s, the seeder's and each customer's, loopback included: "
-        "so the seeder alone could not serve them all faster than one at a time"
-    )
+from docs.demo.shaping import in_words
 
 
 def show(result: DemoResult, console: Console) -> None:
@@ -31,7 +24,7 @@ def show(result: DemoResult, console: Console) -> None:
     console.print(
         f"Seeder sent {decimal(result.seeder_bytes)} for {decimal(result.delivered_bytes)} "
         f"delivered: offload {result.offload:.1%} "
-        f"(at most {1 - 1 / count:.1%} with {count} customers starting together; {shaping()})"
+        f"(at most {1 - 1 / count:.1%} with {count} customers starting together; {in_words()})"
     )
     refused = Table("refused", "payload bytes", "because")
     for attack in result.refused:
