@@ -1,0 +1,85 @@
+"""The catalogue: releases in the order of their publication."""
+
+import datetime as dt
+import hashlib
+from typing import Any
+
+import msgspec
+
+from client_lib.wire.licensing_api import CatalogueEntry
+from client_lib.wire.problem import ProblemType
+from client_lib.wire.release import Album, TorrentName, split_torrent_name
+from licensing.books import events
+from licensing.books.sql import Sql, from_ms, to_ms
+from licensing.ledger import Published, Release
+from licensing.refusal import Refusal
+
+_ENTRIES = "SELECT sequence, name, info_hash, size_bytes, album, published_at FROM releases"
+
+
+def publish(sql: Sql, release: Release, now: dt.datetime) -> Published:
+    """See `Ledger.publish`."""
+    known = sql.rows(_ENTRIES + " WHERE name = ?", release.name)
+    if known:
+        entry = _entry(known[0])
+        if (entry.info_hash, entry.album) != (release.info_hash.hex, release.album):
+            what = "files" if entry.info_hash != release.info_hash.hex else "album description"
+            raise Refusal(
+                ProblemType.RELEASE_CONFLICT,
+                f"{release.name} is already published with other content ({what}); "
+                "publish the changed album under another release id",
+            )
+        return Published(entry, repeated=True)
+    album = msgspec.json.encode(release.album).decode()
+    rows = sql.rows(
+        "INSERT INTO releases (sequence, name, info_hash, size_bytes, album, published_at)"
+        " SELECT COALESCE(MAX(sequence), 0) + 1, ?, ?, ?, ?, ? FROM releases"
+        " RETURNING sequence, name, info_hash, size_bytes, album, published_at",
+        release.name,
+        release.info_hash.hex,
+        release.size_bytes,
+        album,
+        to_ms(now),
+    )
+    sql.rows("INSERT INTO torrents (name, torrent) VALUES (?, ?)", release.name, release.torrent)
+    events.append(
+        sql,
+        events.ReleasePublished(
+            name=release.name,
+            info_hash=release.info_hash.hex,
+            size_bytes=release.size_bytes,
+            album=release.album,
+            torrent=hashlib.sha256(release.torrent).hexdigest(),
+        ),
+        now,
+    )
+    return Published(_entry(rows[0]), repeated=False)
+
+
+def releases(sql: Sql, since: int, limit: int) -> tuple[CatalogueEntry, ...]:
+    """See `Ledger.releases`."""
+    found = sql.rows(_ENTRIES + " WHERE sequence > ? ORDER BY sequence LIMIT ?", since, limit)
+    return tuple(_entry(row) for row in found)
+
+
+def torrent(sql: Sql, name: TorrentName) -> bytes:
+    """See `Ledger.torrent`."""
+    found = sql.rows("SELECT torrent FROM torrents WHERE name = ?", name)
+    if not found:
+        raise Refusal(ProblemType.UNKNOWN_RELEASE, f"{name} is not published here")
+    return bytes(found[0][0])
+
+
+def _entry(row: tuple[Any, ...]) -> CatalogueEntry:
+    sequence, name, info_hash, size_bytes, album, published_at = row
+    release_id, audio_format = split_torrent_name(name)
+    return CatalogueEntry(
+        sequence=sequence,
+        release_id=release_id,
+        format=audio_format,
+        name=name,
+        info_hash=info_hash,
+        size_bytes=size_bytes,
+        album=msgspec.json.decode(album, type=Album),
+        published_at=from_ms(published_at),
+    )

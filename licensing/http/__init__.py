@@ -1,0 +1,1 @@
+"""Licensing's HTTP API: Litestar controllers, one module per noun."""

@@ -1,0 +1,43 @@
+"""Who asks: a device by its secret, a node or publisher by its API key (RFC 6750)."""
+
+from collections.abc import Awaitable, Callable
+
+from litestar.di import NamedDependency
+
+from client_lib.errors import IdentifierError
+from client_lib.wire.licence import DeviceSecret
+from client_lib.wire.problem import ProblemType
+from licensing import api_keys
+from licensing.http.problems import AnyRequest
+from licensing.ledger import ApiKey, Role
+from licensing.refusal import Refusal
+from licensing.services import Services
+
+DEVICE_SECURITY = [{"device": list[str]()}]
+API_KEY_SECURITY = [{"api-key": list[str]()}]
+
+
+async def provide_device_id(request: AnyRequest) -> str:
+    """Give the id (hash) of the device whose secret the request carries."""
+    try:
+        return DeviceSecret.from_bearer(_bearer(request)).device_id
+    except IdentifierError as error:
+        raise Refusal(
+            ProblemType.UNKNOWN_DEVICE, "a device secret is needed (Authorization: Bearer)"
+        ) from error
+
+
+def provide_api_key(*roles: Role) -> Callable[[AnyRequest, Services], Awaitable[ApiKey]]:
+    """Give the API key of a request, if it has one of the roles."""
+
+    async def provide(request: AnyRequest, services: NamedDependency[Services]) -> ApiKey:
+        return await api_keys.authenticate(
+            services.ledger, _bearer(request), allowed=frozenset(roles)
+        )
+
+    return provide
+
+
+def _bearer(request: AnyRequest) -> str:
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,65 @@
+"""Licences at work: certificates for their swarms, and torrents that are the customer's own."""
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from client_lib.wire.certificates import LicenceIdentity
+from client_lib.wire.licence import LicenceId
+from client_lib.wire.licensing_api import CertificateAnswer, Library
+from client_lib.wire.signature import Stamp, stamp
+from licensing.authority import Authority
+from licensing.catalogue import Catalogue
+from licensing.ledger import IssuedCertificate, Ledger
+from licensing.signer import TorrentSigner
+from licensing.trackers import announce_tiers
+
+
+@dataclass(frozen=True, slots=True)
+class Licences:
+    """What a device may ask about its licences. `trackers`: base URLs."""
+
+    ledger: Ledger
+    authority: Authority
+    catalogue: Catalogue
+    signer: TorrentSigner
+    trackers: tuple[str, ...]
+
+    async def library(self, device_id: str) -> Library:
+        """Every licence of the device; none yet is an empty library."""
+        return Library(await self.ledger.library(device_id))
+
+    async def certificate(
+        self, licence_id: LicenceId, device_id: str, csr: str, *, now: dt.datetime
+    ) -> CertificateAnswer:
+        """Issue a licence certificate. Raises Refusal (unknown, revoked, limit, CSR)."""
+        held = await self.ledger.held_licence(licence_id, device_id)
+        identity = LicenceIdentity(held.licence_id, held.name, held.info_hash)
+        leaf = self.authority.certify(identity, csr, now=now)
+        # Recorded before it is handed out, and checked again in that transaction: whatever
+        # leaves here can be revoked.
+        issued = IssuedCertificate(
+            leaf.serial_number, licence_id, device_id, leaf.not_valid_after_utc
+        )
+        await self.ledger.record_certificate(issued, now=now)
+        return self.authority.answer(leaf)
+
+    async def torrent(self, licence_id: LicenceId, device_id: str, *, now: dt.datetime) -> bytes:
+        """The release's torrent with this licence's announce URLs, signed by the store."""
+        held = await self.ledger.held_licence(licence_id, device_id)
+        torrent = await self.catalogue.metainfo(held.name)
+        tiers = announce_tiers(self.trackers, held.info_hash, licence_id)
+        signed = Stamp(licence_id, held.name, tiers, now.replace(microsecond=0))
+        credential = self.signer.credential
+        return await trio.to_thread.run_sync(
+            partial(
+                stamp,
+                torrent,
+                signed,
+                store=self.signer.store,
+                certificate=credential.certificate,
+                key=credential.key,
+            )
+        )
