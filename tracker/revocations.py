@@ -1,0 +1,147 @@
+"""The revocation list: polled from licensing, kept on disk, relied on for a bounded time."""
+
+import datetime as dt
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+import trio
+from cryptography import x509
+
+from client_lib.durable import read_file, write_atomically
+from client_lib.errors import (
+    CertificateError,
+    LicensingRefused,
+    StorageError,
+    UnreachableError,
+)
+from client_lib.transport.licensing_client import ConditionalAnswer
+from client_lib.wire.crl import RevocationList
+
+MAX_CRL_BYTES = 64 << 20
+_ANSWER_S = 15.0
+
+
+class RevocationSource(Protocol):
+    """Where lists come from: `LicensingClient`."""
+
+    async def revocation_list(self, etag: str | None = None) -> ConditionalAnswer | None:
+        """Newest list, None if it is the one with `etag`. Raises as LicensingClient does."""
+
+
+class RevocationFeed:
+    """What this tracker knows about revoked certificates; `admission.Revocations`."""
+
+    def __init__(self, path: Path, *, ca: x509.Certificate, grace_s: float) -> None:
+        """Keep the list at `path`; rely on it until its nextUpdate plus `grace_s`."""
+        self._path = path
+        self._ca = ca
+        self._grace_s = grace_s
+        self._etag: str | None = None
+        self._failing = False
+        self._was_current = True
+        self.list: RevocationList | None = None
+
+    def is_current(self, now_s: float) -> bool:
+        """Whether there is a list, and it is not too old."""
+        return self.list is not None and (
+            now_s <= self.list.next_update.timestamp() + self._grace_s
+        )
+
+    def is_revoked(self, serial: int) -> bool:
+        """Whether the list has this serial number."""
+        return self.list is not None and serial in self.list.serials
+
+    def load(self) -> None:
+        """Take the list from disk, if there is a genuine one. Otherwise log why not."""
+        if not self._path.exists():
+            return
+        try:
+            der = read_file(self._path, max_bytes=MAX_CRL_BYTES)
+            self.list = RevocationList.from_der(der, ca=self._ca)
+        except (StorageError, CertificateError) as error:
+            structlog.get_logger().warning("stored-crl-unusable", reason=str(error))
+
+    async def refresh(self, source: RevocationSource) -> None:
+        """Ask once. Raises what the source raises, CertificateError, StorageError.
+
+        Even with StorageError the new list is in force: the disk only matters for a restart while
+        licensing is away.
+        """
+        answer = await source.revocation_list(self._etag)
+        if answer is None:
+            return
+        fresh = RevocationList.from_der(answer.body, ca=self._ca)
+        # By time, not by number: licensing restored from a backup may count from lower again.
+        if self.list is not None and fresh.this_update < self.list.this_update:
+            raise CertificateError("revocation list older than the one that we have")
+        self.list, self._etag = fresh, answer.etag or None
+        await trio.to_thread.run_sync(write_atomically, self._path, answer.body)
+
+    async def keep_current(
+        self,
+        source: RevocationSource,
+        *,
+        every_s: float,
+        clock: Callable[[], dt.datetime],
+        on_change: Callable[[Collection[int]], None],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Ask for ever; `on_change` gets all revoked serial numbers when they have changed.
+
+        Has started when it has asked once, whatever the outcome.
+        """
+        await self._poll(source, clock, on_change)
+        task_status.started()
+        while True:
+            await trio.sleep(every_s)
+            await self._poll(source, clock, on_change)
+
+    async def _poll(
+        self,
+        source: RevocationSource,
+        clock: Callable[[], dt.datetime],
+        on_change: Callable[[Collection[int]], None],
+    ) -> None:
+        known = self.list.serials if self.list else None
+        try:
+            with trio.fail_after(_ANSWER_S):
+                await self.refresh(source)
+        except trio.TooSlowError:
+            self._note_failure("no answer in time")
+        except (UnreachableError, LicensingRefused, CertificateError, StorageError) as error:
+            self._note_failure(str(error))
+        else:
+            self._note_success()
+        if self.list is not None and self.list.serials != known:
+            structlog.get_logger().info(
+                "crl", number=self.list.number, revoked=len(self.list.serials)
+            )
+            on_change(self.list.serials)
+        self._note_age(clock())
+
+    def _note_failure(self, reason: str) -> None:
+        if not self._failing:
+            structlog.get_logger().warning("crl-poll-failed", reason=reason)
+        self._failing = True
+
+    def _note_success(self) -> None:
+        if self._failing:
+            structlog.get_logger().info("crl-poll-recovered")
+        self._failing = False
+
+    def _note_age(self, now: dt.datetime) -> None:
+        """Log when the list becomes too old, and ask for all of it again once it is past due."""
+        if self.list is not None and now > self.list.next_update:
+            self._etag = None
+        current = self.is_current(now.timestamp())
+        if self._was_current and not current:
+            structlog.get_logger().error(
+                "crl-stale",
+                next_update=self.list.next_update.isoformat() if self.list else None,
+                consequence="every announce is refused until licensing answers",
+            )
+        elif current and not self._was_current:
+            structlog.get_logger().info("crl-current-again")
+        self._was_current = current
