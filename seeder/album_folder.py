@@ -1,0 +1,153 @@
+"""The folder that an operator publishes: what is in it, whether it may be, and a faithful copy."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from client_lib.durable import sync_folder
+from client_lib.errors import MetainfoError, StorageError
+from client_lib.wire.bencode import Decoded
+from client_lib.wire.file_tree import parse_file_tree
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes done and the bytes to do. What it raises stops the work."""
+
+_CHUNK_BYTES = 1 << 20
+_MAX_DEPTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A plain file. `fingerprint` changes whenever somebody writes to the file or replaces it."""
+
+    path: tuple[str, ...]
+    size_bytes: int
+    fingerprint: tuple[int, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumFolder:
+    """A folder that may be published, as it was when `survey` looked at it."""
+
+    root: Path
+    files: tuple[SourceFile, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def survey(root: Path) -> AlbumFolder:
+    """List the files below `root`. Blocking.
+
+    Raises StorageError for a folder that cannot be read, links and special files; MetainfoError
+    for names that customers' disks could not hold, and for an album of nothing but empty files.
+    """
+    try:
+        folder = root.resolve(strict=True)
+        files = tuple(sorted(_walk(folder, ()), key=lambda file: file.path))
+    except OSError as error:
+        raise StorageError(f"cannot read {error.filename or root}: {error.strerror}") from error
+    if not files:
+        raise StorageError(f"{root}: the folder is empty")
+    try:
+        parse_file_tree(_file_tree(files))
+    except MetainfoError as error:
+        raise MetainfoError(f"{root}: {error}") from error
+    return AlbumFolder(folder, files)
+
+
+def copy_album(album: AlbumFolder, into: Path, on_progress: Progress) -> None:
+    """Copy the album's files into the new folder `into`, durably. Blocking.
+
+    Raises StorageError if anything in the source has changed since the survey.
+    """
+    done_bytes = 0
+
+    def count(copied_bytes: int) -> None:
+        nonlocal done_bytes
+        done_bytes += copied_bytes
+        on_progress(done_bytes, album.size_bytes)
+
+    try:
+        into.mkdir()
+        for file in album.files:
+            target = into.joinpath(*file.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _copy_file(album.root.joinpath(*file.path), target, count)
+        for folder, _, _ in os.walk(into):
+            sync_folder(Path(folder))
+    except OSError as error:
+        raise StorageError(f"cannot copy {error.filename or into}: {error.strerror}") from error
+    _require_unchanged(album)
+
+
+def _walk(folder: Path, below: tuple[str, ...]) -> Iterator[SourceFile]:
+    if len(below) > _MAX_DEPTH:
+        raise MetainfoError(f"{folder}: folders are nested deeper than {_MAX_DEPTH}")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = (*below, entry.name)
+            status = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                yield from _walk(Path(entry.path), path)
+            elif stat.S_ISREG(status.st_mode):
+                yield SourceFile(path, status.st_size, _fingerprint(status))
+            else:
+                kind = "a symbolic link" if stat.S_ISLNK(status.st_mode) else "a special file"
+                shown = os.fsencode(entry.path).decode(errors="backslashreplace")
+                raise StorageError(f"{shown} is {kind}: publish a folder of plain files")
+
+
+def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,  # a program may set mtime back, but not ctime
+    )
+
+
+def _file_tree(files: tuple[SourceFile, ...]) -> dict[bytes, Decoded]:
+    """The torrent's file tree without real hashes: names are checked before bytes are read."""
+    tree: dict[bytes, Decoded] = {}
+    for file in files:
+        folder = tree
+        for part in file.path[:-1]:
+            below = folder.setdefault(os.fsencode(part), {})
+            assert isinstance(below, dict)  # noqa: S101 - a folder, or the disk has two of a name
+            folder = below
+        leaf: dict[bytes, Decoded] = {b"length": file.size_bytes}
+        if file.size_bytes:
+            leaf[b"pieces root"] = b"\xff" * 32
+        folder[os.fsencode(file.path[-1])] = {b"": leaf}
+    return tree
+
+
+def _copy_file(source: Path, target: Path, count: Callable[[int], None]) -> None:
+    # O_NOFOLLOW and O_NONBLOCK: a link or pipe that took the file's place is not followed, and
+    # the comparison of fingerprints afterwards refuses it.
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb", buffering=0) as reader, target.open("xb") as writer:
+        while chunk := reader.read(_CHUNK_BYTES):
+            writer.write(chunk)
+            count(len(chunk))
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def _require_unchanged(album: AlbumFolder) -> None:
+    before = {file.path: file for file in album.files}
+    after = {file.path: file for file in survey(album.root).files}
+    changed = sorted(
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )
+    if changed:
+        raise StorageError(
+            f"{album.root.joinpath(*changed[0])} changed while it was being read:"
+            " publish again once nobody writes to the album"
+        )

@@ -1,0 +1,117 @@
+"""The seeder's configuration: a TOML file, each key of which is also a command line option."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from client_lib.config import load_config
+from client_lib.durable import read_text
+from client_lib.errors import UsageError
+from client_lib.wire.certificates import load_certificate
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+_RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kmg]i?)?b?(?:/s)?", re.IGNORECASE)
+_TRACKER_URL = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/?")
+
+
+class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Keys of the file. Paths are relative to the working directory.
+
+    `data`: the node's own folder. `origin`: the published releases, `<data>/origin` by default.
+    `licensing_url` and `licensing_ca`: the licensing service, and the certificate to trust it by
+    (a PEM file; the system's roots by default). `api_key_file`: the key for it. `trackers`: base
+    URLs, `https://host:port`. `port`: for peers, 0 for any free one. `listen_host`: an address
+    instead of all. `upload_limit`: bytes/s over all releases, a number or `16MB`; 0 for none.
+    `limit_local_peers`: the limits hold on loopback and private networks too. `poll_s`: seconds
+    between two looks at the catalogue.
+    """
+
+    data: str | None = None
+    origin: str | None = None
+    licensing_url: str | None = None
+    licensing_ca: str | None = None
+    api_key_file: str | None = None
+    trackers: tuple[str, ...] = ()
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 6881
+    listen_host: str | None = None
+    upload_limit: int | str = 0
+    limit_local_peers: bool = False
+    poll_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 3.0
+
+    @property
+    def data_folder(self) -> Path:
+        """The node's own folder. Raises UsageError if none is configured."""
+        return Path(_required(self.data, "data"))
+
+    @property
+    def origin_folder(self) -> Path:
+        """Folder of the releases. Raises UsageError if neither it nor `data` is configured."""
+        if self.origin is not None:
+            return Path(self.origin)
+        if self.data is None:
+            raise UsageError("no origin: give --origin DIR or --data DIR (or a config file)")
+        return Path(self.data, "origin")
+
+    @property
+    def licensing(self) -> str:
+        """URL of licensing. Raises UsageError."""
+        url = _required(self.licensing_url, "licensing_url")
+        if not url.startswith("https://"):
+            raise UsageError(f"--licensing-url {url}: an https:// URL is needed")
+        return url.rstrip("/")
+
+    @property
+    def licensing_ca_pem(self) -> str | None:
+        """What to trust licensing by, None for the system's roots. Raises StorageError."""
+        if self.licensing_ca is None:
+            return None
+        pem = read_text(Path(self.licensing_ca))
+        load_certificate(pem)
+        return pem
+
+    @property
+    def tracker_urls(self) -> tuple[str, ...]:
+        """Base URLs without a slash at the end, at least one. Raises UsageError."""
+        if not self.trackers:
+            raise UsageError("no tracker: give --tracker URL (or `trackers` in a config file)")
+        for url in self.trackers:
+            # Plain HTTP would work, without any gate.
+            if not _TRACKER_URL.fullmatch(url):
+                raise UsageError(f"tracker {url}: https://host or https://host:port is needed")
+        return tuple(url.rstrip("/") for url in self.trackers)
+
+    @property
+    def upload_limit_bytes_s(self) -> int:
+        """Upload limit of the node, 0 for none. Raises UsageError."""
+        return parse_rate(str(self.upload_limit))
+
+
+def parse_rate(text: str) -> int:
+    """Bytes per second of `500000`, `500kB`, `16MB`, `1.5MiB/s`. Raises UsageError."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text[:40]!r} is not a rate: bytes per second, such as 500000 or 16MB")
+    return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
+
+
+def configure(file: Path | None, **options: object) -> SeederConfig:
+    """Read the configuration file, if any; options that are not None win over it.
+
+    Raises ConfigError and UsageError.
+    """
+    config = load_config(file, SeederConfig) if file is not None else SeederConfig()
+    given = {name: value for name, value in options.items() if value is not None}
+    merged = {**msgspec.structs.asdict(config), **given}
+    try:
+        return msgspec.convert(merged, SeederConfig)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"options: {error}") from error
+
+
+def _required(value: str | None, key: str) -> str:
+    if value is None:
+        option = "--" + key.replace("_", "-")
+        raise UsageError(f"{option} is missing (or `{key}` in a config file)")
+    return value
