@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -56,6 +56,13 @@ class Network:
     licensing_url: str
     tracker_url: str
     seeder_port: int
+    processes: dict[str, trio.Process] = field(default_factory=dict)
+    """Running services by the name of their command."""
+
+    async def kill(self, name: str) -> None:
+        """End a service as a power cut would."""
+        self.processes[name].kill()
+        await self.processes[name].wait()
 
     @property
     def licensing_data(self) -> Path:
@@ -86,6 +93,7 @@ class Network:
 @contextlib.asynccontextmanager
 async def open_network(root: Path, *, seeder_upload_bytes_s: int) -> AsyncIterator[Network]:
     """Found a store below `root` and run its services while the block lasts."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     licensing_port, tracker_port = free_port(), free_port()
     network = Network(
         root=root,
@@ -100,30 +108,27 @@ async def open_network(root: Path, *, seeder_upload_bytes_s: int) -> AsyncIterat
         *("--test-store", TEST_STORE),
     )
     async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(
-            service(root, "albumswarm-licensing", "serve", "--data", folder)
-        )
+
+        async def start(name: str, *arguments: str | Path) -> None:
+            running = service(root, name, "serve", *arguments)
+            network.processes[name] = await stack.enter_async_context(running)
+
+        await start("albumswarm-licensing", "--data", folder)
         for role in ("publisher", "seeder", "tracker"):
             host = ("--host", "localhost") if role == "tracker" else ()
             key = await run("albumswarm-licensing", "api-key", role, *host, "--data", folder)
             write_secret(root / f"{role}.key", key.stdout)
-        await stack.enter_async_context(
-            service(
-                root,
-                *("albumswarm-tracker", "serve", "--data", root / "tracker"),
-                *network.to_licensing,
-                *("--api-key-file", root / "tracker.key", "--port", str(tracker_port)),
-            )
+        await start(
+            "albumswarm-tracker",
+            *("--data", root / "tracker", *network.to_licensing),
+            *("--api-key-file", root / "tracker.key", "--port", str(tracker_port)),
         )
-        await stack.enter_async_context(
-            service(
-                root,
-                *("albumswarm-seeder", "serve", "--data", network.seeder_data),
-                *network.to_licensing,
-                *("--api-key-file", root / "seeder.key", "--tracker", network.tracker_url),
-                *("--port", str(network.seeder_port), "--listen-host", "127.0.0.1"),
-                *("--upload-limit", str(seeder_upload_bytes_s), "--limit-local-peers"),
-            )
+        await start(
+            "albumswarm-seeder",
+            *("--data", network.seeder_data, *network.to_licensing),
+            *("--api-key-file", root / "seeder.key", "--tracker", network.tracker_url),
+            *("--port", str(network.seeder_port), "--listen-host", "127.0.0.1"),
+            *("--upload-limit", str(seeder_upload_bytes_s), "--limit-local-peers"),
         )
         yield network
 

@@ -1,4 +1,4 @@
-"""How the demo shapes its lines: loopback has no limits of its own, so offload would mean nothing."""
+"""How the demo shapes its lines: loopback has no limits, so offload would mean nothing."""
 
 SEEDER_UPLOAD_BYTES_S = 5_000_000
 CUSTOMER_UPLOAD_BYTES_S = 8_000_000

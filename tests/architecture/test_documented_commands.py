@@ -1,0 +1,146 @@
+"""README and how-tos are run as a newcomer would: every marked block, in order, for real.
+
+    ```sh run              run it; it must succeed
+    ```sh run exits=3      run it; its last command must end with that exit code
+    ```sh run needs=TOOL   left out where the machine has no such tool
+    ```sh serve            run it beside the others, and wait until it says "serving"
+    ```text output         lines that the block before it must have printed, … for anything
+    ```python file=NAME    a file that the commands use
+
+The ports of the text are replaced by free ones, so that several tests can run side by side.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.architecture.documents import ROOT, Block, blocks
+
+_PORTS = ("8443", "8444", "6881")
+_RUN_S, _START_S = 120, 60
+
+
+def runnable(path: Path) -> list[Block]:
+    return [
+        block for block in blocks(path) if set(_marks(block)) & {"run", "serve", "output", "file"}
+    ]
+
+
+def _marks(block: Block) -> dict[str, str]:
+    return {name: value for name, _, value in (word.partition("=") for word in block.words)}
+
+
+DOCUMENTS = [
+    path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md")))
+    if runnable(path)
+]
+
+
+def test_readme_and_how_to_have_something_to_run() -> None:
+    assert {path.name for path in DOCUMENTS} >= {"README.md", "sell-and-fetch-by-hand.md"}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+async def test_documented_commands_work(path: Path, tmp_path: Path) -> None:
+    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    printed = ""
+    async with contextlib.AsyncExitStack() as stack:
+        for block in runnable(path):
+            where = f"{path.name}:{block.line}"
+            script = re.sub("|".join(_PORTS), lambda port: ports[port[0]], block.text)
+            marks = _marks(block)
+            if shutil.which(marks.get("needs", "sh")) is None:
+                printed = ""
+            elif "file" in marks:
+                (tmp_path / marks["file"]).write_text(script)
+            elif "serve" in marks:
+                await stack.enter_async_context(_serving(script, tmp_path, where))
+            elif "run" in marks:
+                printed = await _run(script, tmp_path, where, int(marks.get("exits", "0")))
+            elif printed:
+                _require_lines(block.text, printed, where)
+
+
+async def _run(script: str, folder: Path, where: str, exits: int) -> str:
+    with trio.fail_after(_RUN_S):
+        done = await trio.run_process(
+            ["sh", "-eu", "-c", script],
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+    told = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == exits, f"{where}: exit {done.returncode}\n{script}\n{told}"
+    assert "Traceback" not in told, f"{where}\n{told}"
+    return done.stdout.decode()
+
+
+@contextlib.asynccontextmanager
+async def _serving(script: str, folder: Path, where: str) -> AsyncIterator[None]:
+    process = await trio.lowlevel.open_process(
+        ["sh", "-c", f"exec {script}"],
+        cwd=folder,
+        env=_environment(folder),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    log = process.stderr
+    assert log is not None
+    said = bytearray()
+    try:
+        with trio.fail_after(_START_S):
+            while b'"serving"' not in said:
+                chunk = await log.receive_some()
+                assert chunk, f"{where}: it ended\n{said.decode()}"
+                said += chunk
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_drain, log, said)
+            yield
+            process.terminate()
+            with trio.fail_after(_START_S):
+                assert await process.wait() == 0, f"{where}: exit {process.returncode}"
+            nursery.cancel_scope.cancel()
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+    assert b"Traceback" not in said, f"{where}\n{said.decode()}"
+
+
+async def _drain(log: trio.abc.ReceiveStream, said: bytearray) -> None:
+    async for chunk in log:
+        said += chunk
+
+
+def _require_lines(expected: str, printed: str, where: str) -> None:
+    for line in expected.splitlines():
+        pattern = ".*".join(map(re.escape, line.split("…")))
+        assert re.search(f"^{pattern}$", printed, re.MULTILINE), f"{where}: {line}\n{printed}"
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """A newcomer's: our commands on the path, a home without anything in it."""
+    kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {"PYTHONUTF8": "1", **kept, "PATH": path, "HOME": str(folder)}
+
+
+def _free_ports(count: int) -> list[str]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [str(probe.getsockname()[1]) for probe in probes]

@@ -1,0 +1,48 @@
+"""The embedders' API is what its README says, name for name."""
+
+import inspect
+import re
+
+import client_lib.download
+from client_lib import errors
+from tests.architecture.documents import ROOT, blocks
+
+README = ROOT / "client_lib" / "README.md"
+
+
+def documented(heading: str) -> set[str]:
+    """Names in the first column of the table below a heading."""
+    section = README.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return set(re.findall(r"^\| `(\w+)", section, re.MULTILINE))
+
+
+def test_exported_names_are_the_documented_ones() -> None:
+    assert documented("Names") == set(client_lib.download.__all__)
+
+
+def test_exported_names_exist_and_are_sorted() -> None:
+    names = client_lib.download.__all__
+    assert list(names) == sorted(names)
+    for name in names:
+        assert hasattr(client_lib.download, name)
+
+
+def test_every_error_is_documented_with_its_exit_code() -> None:
+    raised = {
+        f"| `{name}` | {kind.exit_code} |"
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.AlbumswarmError)
+    }
+    table = README.read_text().partition("## Errors\n")[2]
+    assert set(re.findall(r"^\| `\w+` \| \d \|", table, re.MULTILINE)) == raised
+
+
+def test_documented_code_names_what_exists() -> None:
+    code = [block.text for block in blocks(README) if block.language == "python"]
+    assert code
+    for text in code:
+        compiled = compile(text, str(README), "exec")
+        imported = re.search(r"^from client_lib\.download import (.+)$", text, re.MULTILINE)
+        assert imported is not None
+        assert set(imported[1].split(", ")) <= set(client_lib.download.__all__)
+        assert set(imported[1].split(", ")) <= set(compiled.co_names)

@@ -1,0 +1,58 @@
+"""What importing a package loads: services stay free of libtorrent, all of ours of asyncio."""
+
+import subprocess
+import sys
+
+import pytest
+
+_SAY_MODULES = "import sys; print(*sys.modules)"
+# Says, for every module of ours, whether its own code imports a forbidden one.
+_WATCHED = """
+import builtins, sys
+real, seen = builtins.__import__, set()
+def watching(name, globals=None, locals=None, fromlist=(), level=0):
+    importer = (globals or {}).get("__name__", "").partition(".")[0]
+    if importer in ("client_lib", "licensing", "seeder", "tracker") and level == 0:
+        seen.add(name.partition(".")[0])
+    return real(name, globals, locals, fromlist, level)
+builtins.__import__ = watching
+"""
+
+
+def loaded_by(statement: str) -> set[str]:
+    script = f"{statement}\n{_SAY_MODULES}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    return set(done.stdout.decode().split())
+
+
+@pytest.mark.parametrize(
+    "module", ["licensing.app", "licensing.__main__", "tracker.app", "tracker.__main__"]
+)
+def test_licensing_and_tracker_load_neither_libtorrent_nor_the_swarm(module: str) -> None:
+    loaded = loaded_by(f"import {module}")
+    assert module in loaded
+    assert not {name for name in loaded if name.partition(".")[0] == "libtorrent"}
+    assert not {name for name in loaded if name.startswith(("client_lib.swarm", "client_lib.down"))}
+
+
+def test_the_client_loads_no_service_and_no_service_library() -> None:
+    loaded = loaded_by("import client_lib.download, client_lib.cli.commands")
+    roots = {name.partition(".")[0] for name in loaded}
+    assert not roots & {"licensing", "seeder", "tracker", "litestar", "anycorn", "jwt", "structlog"}
+
+
+def test_wire_loads_neither_trio_nor_libtorrent() -> None:
+    names = ["announce", "certificates", "crl", "licensing_api", "metainfo", "problem", "signature"]
+    loaded = loaded_by("import " + ", ".join(f"client_lib.wire.{name}" for name in names))
+    assert not loaded & {"trio", "libtorrent", "sqlite3"}
+
+
+@pytest.mark.parametrize(
+    "module", ["client_lib.cli.commands", "licensing.app", "seeder.app", "tracker.app"]
+)
+def test_our_modules_import_one_event_loop(module: str) -> None:
+    script = f"{_WATCHED}\nimport {module}\nprint(*seen)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    imported = set(done.stdout.decode().split())
+    assert "trio" in imported
+    assert not imported & {"asyncio", "threading", "multiprocessing", "concurrent", "sqlite3"}
