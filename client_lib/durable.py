@@ -8,10 +8,13 @@ from pathlib import Path
 from client_lib.errors import StorageError
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Replace `path` by `data`, durably; a crash leaves the old file or the new one.
+def write_atomically(
+    path: Path, data: bytes, *, mode: int = 0o644, power_cut_safe: bool = True
+) -> None:
+    """Replace `path` by `data`; a crash leaves the old file or the new one.
 
-    The file never exists with more permissions than `mode`. Raises StorageError.
+    The file never exists with more permissions than `mode`. Without `power_cut_safe` it survives
+    a killed process but not a power cut: for what is worthless after one. Raises StorageError.
     """
     try:
         # mkstemp makes the file 0600, so a secret is private before its first byte.
@@ -21,13 +24,15 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
                 file.write(data)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
+                if power_cut_safe:
+                    os.fsync(file.fileno())
             os.replace(temporary, path)  # noqa: PTH105 - the pair to mkstemp
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108
             raise
-        sync_folder(path.parent)
+        if power_cut_safe:
+            sync_folder(path.parent)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
@@ -62,6 +67,8 @@ def read_file(path: Path, *, max_bytes: int = 16 << 20) -> bytes:
             data = file.read(max_bytes + 1)
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a NUL, which a configuration file can name
+        raise StorageError(f"cannot read {str(path)!r}: {error}") from error
     if len(data) > max_bytes:
         raise StorageError(f"cannot read {path}: larger than {max_bytes} bytes")
     return data
@@ -69,7 +76,12 @@ def read_file(path: Path, *, max_bytes: int = 16 << 20) -> bytes:
 
 def read_file_if_present(path: Path, *, max_bytes: int = 16 << 20) -> bytes | None:
     """`read_file`, or None if there is no such file."""
-    return read_file(path, max_bytes=max_bytes) if path.exists() else None
+    try:
+        return read_file(path, max_bytes=max_bytes)
+    except StorageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
 
 
 def read_text(path: Path, *, max_bytes: int = 1 << 20) -> str:

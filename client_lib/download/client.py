@@ -172,7 +172,9 @@ def _service(library: DeviceLibrary, settings: ClientSettings) -> Service:
     if url is None:
         raise UsageError("no licensing service yet: name the store's with --licensing-url")
     url = url.rstrip("/")
-    ca = settings.licensing_ca or (known.licensing_ca if known else None)
+    ca = settings.licensing_ca
+    if ca is None and known is not None:
+        ca = known.licensing_ca
     if known is not None and known.licensing_url == url and known.licensing_ca == ca:
         return known
     # The swarm CA stays pinned when a store moves to another address: its swarms are the same.

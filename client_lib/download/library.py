@@ -117,7 +117,10 @@ class DeviceLibrary:
 
     def keep_resume_point(self, licence_id: LicenceId, point: ResumePoint) -> None:
         """Remember verified pieces."""
-        write_atomically(self.licence_folder(licence_id) / "resume.json", point.to_json())
+        path = self.licence_folder(licence_id) / "resume.json"
+        # It names the boot that it is good for. A sync would first write out all the music that
+        # waits in the page cache, and meanwhile nothing newer would be remembered.
+        write_atomically(path, point.to_json(), power_cut_safe=False)
 
     def forget_resume_point(self, licence_id: LicenceId) -> None:
         """Let the next download hash what is there."""
@@ -133,7 +136,11 @@ class DeviceLibrary:
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the library for downloading. Raises UsageError if another process holds it."""
-        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self.folder / "lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"cannot open {path}: {error.strerror}") from error
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

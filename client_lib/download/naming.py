@@ -12,13 +12,14 @@ MAX_NAME_BYTES = 180
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]')
 # Invisible and direction-changing characters: they make `gpj.exe` read as `exe.jpg`.
 _DECEPTIVE = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
-_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
+# Devices on Windows, with any extension, and with spaces before it.
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\.|$)")
 
 
 def safe_name(text: str, *, fallback: str = "_") -> str:
     """One folder or file name out of any text. Never empty, `.` or `..`; keeps its extension."""
-    name = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
-    name = _FORBIDDEN.sub("_", _DECEPTIVE.sub("", name)).strip()
+    name = _DECEPTIVE.sub("", text.encode("utf-8", "replace").decode())
+    name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).strip()
     name = re.sub(r"^\.", "_", name)  # "...And Justice" is not a hidden file
     name = _cut(name).rstrip(". ")
     if _RESERVED.match(name):
@@ -35,6 +36,12 @@ def _cut(name: str) -> str:
         stem, dot, extension = name, "", ""
     room = MAX_NAME_BYTES - len((dot + extension).encode())
     return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + dot + extension
+
+
+def _comparable(path: str) -> str:
+    """Equal for names that some file system takes for one (Unicode, D147 and a last NFKC)."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", path).casefold()).casefold()
+    return unicodedata.normalize("NFKC", folded)
 
 
 def format_label(audio_format: AudioFormat) -> str:
@@ -66,7 +73,7 @@ def local_paths(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
         stem, dot, extension = name.rpartition(".")
         number = 1
         candidate = name
-        while (key := unicodedata.normalize("NFKC", parent + candidate).casefold()) in taken:
+        while (key := _comparable(parent + candidate)) in taken:
             number += 1
             candidate = f"{stem} ({number}){dot}{extension}" if stem else f"{name} ({number})"
         taken.add(key)

@@ -65,7 +65,7 @@ def reveal(library: DeviceLibrary, licence: LicenceRecord, record: DownloadRecor
     try:
         if source != target:
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists() and any(target.iterdir()):
+            if not _is_free(target):
                 target = _free_folder(library, licence, source.parent.parent)
                 library.keep_download(licence.licence_id, _at(record, target))
             source.rename(target)
@@ -110,9 +110,16 @@ def _free_folder(library: DeviceLibrary, licence: LicenceRecord, into: Path) -> 
     names += [f"{title} [{licence.release_id}] ({number})" for number in range(2, 100)]
     for name in names:
         folder = into / artist / name
-        if str(folder) not in used and not (folder.exists() and any(folder.iterdir())):
+        if str(folder) not in used and _is_free(folder):
             return folder
     raise StorageError(f"{into / artist}: a hundred folders called {title!r}: clear some away")
+
+
+def _is_free(folder: Path) -> bool:
+    """Tell whether a rename to `folder` harms nothing: nothing is there, or an empty folder."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        return False
+    return not folder.exists() or not any(folder.iterdir())
 
 
 def _is_there(folder: str) -> bool:

@@ -32,7 +32,7 @@ class SourceSplit:
             key = (peer.address, peer.port)
             before = self._seen.get(key, 0)
             # A counter below the one before is a new connection from the same port.
-            new = peer.downloaded_bytes - before if peer.downloaded_bytes >= before else 0
+            new = peer.downloaded_bytes - (before if peer.downloaded_bytes >= before else 0)
             self._counted[source] += new
             seen[key] = peer.downloaded_bytes
             rates[source] += peer.download_rate_bytes_s

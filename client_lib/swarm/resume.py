@@ -7,6 +7,8 @@ import msgspec
 
 from client_lib.wire.infohash import InfoHash
 
+_Flags = Annotated[str, msgspec.Meta(pattern="^[01]*$", max_length=1 << 24)]
+_Piece = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -27,8 +29,8 @@ class ResumePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     info_hash: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     boot: str
-    have: Annotated[str, msgspec.Meta(pattern="^[01]*$")]
-    unfinished: dict[int, Annotated[str, msgspec.Meta(pattern="^[01]*$")]]
+    have: _Flags
+    unfinished: dict[_Piece, _Flags]
 
     @classmethod
     def of(

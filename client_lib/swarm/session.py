@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import libtorrent as lt
 import trio
 
-from client_lib.errors import MetainfoError, StorageError
+from client_lib.errors import DownloadError, MetainfoError, StorageError
 from client_lib.nursery import open_quiet_nursery
 from client_lib.swarm.settings import (
     FFDHE2048_PEM,
@@ -40,7 +40,7 @@ class Session:
     async def add(self, what: AddTorrent) -> Torrent:
         """Add a torrent and join its swarm.
 
-        Raises MetainfoError if libtorrent does not take it.
+        Raises MetainfoError if libtorrent does not take it, DownloadError if it is there already.
         """
         try:
             params = lt.load_torrent_buffer(what.torrent)
@@ -65,6 +65,8 @@ class Session:
         params.flags |= lt.torrent_flags.paused | lt.torrent_flags.duplicate_is_error
         if what.complete:
             params.flags |= lt.torrent_flags.seed_mode
+        if info_hash.sha256 in self._torrents:
+            raise DownloadError(f"{name}: this release is in the session already")
         handle = await trio.to_thread.run_sync(self._session.add_torrent, params)
         torrent = Torrent(handle, name, info_hash, params.ti.num_pieces())
         self._torrents[info_hash.sha256] = torrent

@@ -240,7 +240,8 @@ class Torrent:
             case lt.file_error_alert():
                 self.error = f"{alert.filename()}: {alert.error.message()}"
             case lt.torrent_error_alert():
-                self.error = alert.error.message()
+                # What a file_error_alert said before it names the file.
+                self.error = self.error or alert.error.message()
             case lt.tracker_reply_alert():
                 report = TrackerReport(alert.tracker_url(), alert.num_peers, False, "")
                 self.trackers[report.url] = report
