@@ -19,13 +19,19 @@ def load_config(path: Path, type_: type[T]) -> T:
     """
     try:
         document = tomllib.loads(read_text(path))
-        return msgspec.convert(document, type_)
+        return msgspec.convert(document, type_, dec_hook=_path)
     except StorageError as error:
         raise ConfigError(str(error)) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {_in_words(str(error))}") from error
+
+
+def _path(type_: type, value: object) -> Path:
+    if type_ is Path and isinstance(value, str):
+        return Path(value)
+    raise TypeError(f"expected {type_.__name__}")
 
 
 def _in_words(message: str) -> str:

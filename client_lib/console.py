@@ -66,7 +66,7 @@ def _only_ours(group: BaseExceptionGroup[BaseException]) -> AlbumswarmError:
 
 
 def _fail(name: str, message: str, exit_code: int) -> NoReturn:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     print(f"{name}: error: {line}", file=sys.stderr)  # noqa: T201 - this is the command line
     sys.exit(exit_code)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from client_lib.durable import sync_folder
 from client_lib.errors import MetainfoError, StorageError
 from client_lib.wire.bencode import Decoded
-from client_lib.wire.file_tree import parse_file_tree
+from client_lib.wire.file_tree import LONE_FILE_FOLDER, parse_file_tree
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes to do. What it raises stops the work."""
@@ -39,6 +39,11 @@ class AlbumFolder:
         """All files together."""
         return sum(file.size_bytes for file in self.files)
 
+    def path_in_torrent(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """Where a file of the album goes: a lone one into a folder of its own."""
+        lone = len(self.files) == 1 and len(path) == 1
+        return (LONE_FILE_FOLDER, *path) if lone else path
+
 
 def survey(root: Path) -> AlbumFolder:
     """List the files below `root`. Blocking.
@@ -53,11 +58,12 @@ def survey(root: Path) -> AlbumFolder:
         raise StorageError(f"cannot read {error.filename or root}: {error.strerror}") from error
     if not files:
         raise StorageError(f"{root}: the folder is empty")
+    album = AlbumFolder(folder, files)
     try:
-        parse_file_tree(_file_tree(files))
+        parse_file_tree(_file_tree(album))
     except MetainfoError as error:
         raise MetainfoError(f"{root}: {error}") from error
-    return AlbumFolder(folder, files)
+    return album
 
 
 def copy_album(album: AlbumFolder, into: Path, on_progress: Progress) -> None:
@@ -75,7 +81,7 @@ def copy_album(album: AlbumFolder, into: Path, on_progress: Progress) -> None:
     try:
         into.mkdir()
         for file in album.files:
-            target = into.joinpath(*file.path)
+            target = into.joinpath(*album.path_in_torrent(file.path))
             target.parent.mkdir(parents=True, exist_ok=True)
             _copy_file(album.root.joinpath(*file.path), target, count)
         for folder, _, _ in os.walk(into):
@@ -112,12 +118,12 @@ def _fingerprint(status: os.stat_result) -> tuple[int, ...]:
     )
 
 
-def _file_tree(files: tuple[SourceFile, ...]) -> dict[bytes, Decoded]:
+def _file_tree(album: AlbumFolder) -> dict[bytes, Decoded]:
     """The torrent's file tree without real hashes: names are checked before bytes are read."""
     tree: dict[bytes, Decoded] = {}
-    for file in files:
+    for file in album.files:
         folder = tree
-        for part in file.path[:-1]:
+        for part in album.path_in_torrent(file.path)[:-1]:
             below = folder.setdefault(os.fsencode(part), {})
             assert isinstance(below, dict)  # noqa: S101 - a folder, or the disk has two of a name
             folder = below

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
+from msgspec import structs
 
 from client_lib.errors import LicensingRefused, MetainfoError, StorageError, UsageError
 from client_lib.swarm.create import create_torrent
@@ -18,7 +19,7 @@ from client_lib.transport.licensing_client import LicensingClient
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.licensing_api import MAX_TORRENT_BYTES, CatalogueEntry, Publication
 from client_lib.wire.metainfo import Metainfo
-from client_lib.wire.release import AudioFormat, ReleaseId, TorrentName, torrent_name
+from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName, torrent_name
 from seeder.album_folder import AlbumFolder, copy_album, survey
 from seeder.origin import FolderOrigin
 from seeder.staging import exclusively, staging_folder
@@ -79,6 +80,7 @@ async def publish(
     album = await trio.to_thread.run_sync(
         describe_album, folder.root, [file.path for file in folder.files], release.overrides
     )
+    album = _as_placed(album, folder)
     ca_pem = await licensing.swarm_ca()
     registered = await _registered(licensing, release)
     torrent, installed = await trio.to_thread.run_sync(
@@ -95,6 +97,15 @@ async def publish(
             await trio.to_thread.run_sync(_take_back, origin, name)
         raise
     return Published(entry, new=installed or registered is None)
+
+
+def _as_placed(album: Album, folder: AlbumFolder) -> Album:
+    """Name the tracks by their paths in the torrent."""
+    tracks = tuple(
+        structs.replace(track, path="/".join(folder.path_in_torrent(tuple(track.path.split("/")))))
+        for track in album.tracks
+    )
+    return structs.replace(album, tracks=tracks)
 
 
 async def _registered(licensing: LicensingClient, release: Release) -> InfoHash | None:

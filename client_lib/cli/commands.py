@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from client_lib import __version__
-from client_lib.cli.options import LineOptions, Options
+from client_lib.cli.options import LineOptions, Options, expanded
 from client_lib.cli.progress import Bars, JsonLines, ProgressView
 from client_lib.cli.selection import select, title
 from client_lib.console import (
@@ -112,7 +112,7 @@ async def get(
     if bool(names) == everything:
         raise UsageError("name the albums to get, or give --all")
     config = options.load()
-    music = into or Path(config.music or "~/Music")
+    music = expanded(into or Path(config.music or "~/Music"))
     async with open_client(options.settings(line.session(config))) as client:
         licences = await client.licences()
         wanted = _usable(licences if everything else select(licences, names), strict=not everything)
@@ -137,7 +137,7 @@ async def seed(
         complete = [licence for licence in wanted if _where(client, licence) is not None]
         if not complete:
             raise UsageError("no complete album to give: get one first")
-        music = Path(config.music or "~/Music")
+        music = expanded(Path(config.music or "~/Music"))
         await _run(client, _usable(complete), music, seed=True, as_json=options.json)
 
 

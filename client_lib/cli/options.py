@@ -43,16 +43,29 @@ class Options:
         """Settings for `open_client`: flags win over the file."""
         config = self.load()
         url = self.licensing_url or config.licensing_url
-        if url is not None and not url.startswith("https://"):
-            raise UsageError(f"--licensing-url {url}: must start with https://")
         ca = self.licensing_ca or (Path(config.licensing_ca) if config.licensing_ca else None)
         return ClientSettings(
-            data_folder=(self.data or default_data_folder()).expanduser(),
+            data_folder=expanded(self.data or default_data_folder()),
             licensing_url=url,
-            licensing_ca=None if ca is None else read_text(ca),
+            licensing_ca=None if ca is None else _read_ca(ca),
             session=session or SessionSettings(listen_port=0),
             concurrent_albums=config.concurrent_albums,
         )
+
+
+def _read_ca(path: Path) -> str:
+    text = read_text(path)
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise UsageError(f"{path}: holds no PEM certificate")
+    return text
+
+
+def expanded(folder: Path) -> Path:
+    """Put the home folder in place of `~`. Raises UsageError for a user who does not exist."""
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{folder}: there is no such home folder") from error
 
 
 @Parameter(name="*")

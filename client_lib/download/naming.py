@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from client_lib.wire.file_tree import LONE_FILE_FOLDER
 from client_lib.wire.release import Album, AudioFormat
 
 MAX_NAME_BYTES = 180
@@ -64,8 +65,11 @@ def local_paths(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """Give each file of a torrent a path below the album folder, `/` between parts.
 
     Deterministic: a later run finds the files again. Names that become equal on a file system
-    that ignores case or normalises Unicode get ` (2)`, ` (3)`, …
+    that ignores case or normalises Unicode get ` (2)`, ` (3)`, … A lone file leaves the folder
+    that it needs in a torrent.
     """
+    if len(paths) == 1 and paths[0][:-1] == (LONE_FILE_FOLDER,):
+        paths = [paths[0][-1:]]
     folders: dict[tuple[str, ...], str] = {(): ""}
     taken: set[str] = set()
 

@@ -88,6 +88,7 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         "unchoke_interval": 5,
         # A central seeder must be known to whichever tracker a swarm has moved to, and listens
         # where the operator said or not at all; a customer's port may be any.
+        "min_announce_interval": 30,  # 300 by default: a young swarm's tracker asks for less
         "announce_to_all_tiers": settings.central_seeder,
         "max_retry_port_bind": 0 if settings.central_seeder else 10,
         "listen_system_port_fallback": not settings.central_seeder,

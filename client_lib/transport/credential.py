@@ -8,9 +8,10 @@ from pathlib import Path
 
 import trio
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from client_lib.durable import private_folder, read_text, write_secret
+from client_lib.durable import private_folder, read_file_if_present, write_secret
 from client_lib.errors import CertificateError, StorageError, UnreachableError
 from client_lib.wire import certificates
 from client_lib.wire.licensing_api import CertificateAnswer
@@ -18,7 +19,9 @@ from client_lib.wire.licensing_api import CertificateAnswer
 RequestCertificate = Callable[[str], Awaitable[CertificateAnswer]]
 """Ask licensing for a certificate: CSR (PEM) in, answer out."""
 
-_RENEWAL_JITTER = 0.1  # ± share of the half-life: a fleet started together renews spread out
+# Share of the half-life by which renewal may come earlier: a fleet started together renews spread
+# out. Never later, so that a licence in use always outlasts an outage of licensing of 12 hours.
+_RENEWAL_JITTER = 0.1
 _RETRY_S = (5.0, 300.0)  # first and longest wait between attempts while licensing is away
 
 
@@ -54,23 +57,27 @@ class Credential:
         return (self.certificate.not_valid_after_utc - now).total_seconds()
 
     def seconds_to_renewal(self, now: dt.datetime, rng: random.Random) -> float:
-        """Seconds until half of the life is over, ± jitter. Zero or less: renew now."""
+        """Seconds until half of the life is over, less jitter. Zero or less: renew now.
+
+        The life counts from when the certificate was issued, not from its backdated start.
+        """
         leaf = self.certificate
-        life = (leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds()
-        half_life = life / 2
-        jitter = half_life * rng.uniform(-_RENEWAL_JITTER, _RENEWAL_JITTER)
-        return self.seconds_left(now) - half_life + jitter
+        issued_at = leaf.not_valid_before_utc + certificates.BACKDATED_BY
+        half_life = (leaf.not_valid_after_utc - issued_at).total_seconds() / 2
+        return self.seconds_left(now) - half_life * (1 + rng.uniform(0, _RENEWAL_JITTER))
 
 
 def load_credential_file(path: Path) -> Credential | None:
     """Read a credential, or None if there is none (or only half of one: then get a new one)."""
-    if not path.exists():
+    pem = read_file_if_present(path)
+    if pem is None:
         return None
-    text = read_text(path)
+    text = pem.decode(errors="replace")
     try:
-        return Credential(path, certificates.load_key(text), certificates.load_certificate(text))
+        key, certificate = certificates.load_key(text), certificates.load_certificate(text)
     except CertificateError:
         return None
+    return Credential(path, key, certificate) if _belong_together(key, certificate) else None
 
 
 async def request_credential(
@@ -89,7 +96,7 @@ async def request_credential(
     answer = await ask(certificates.make_csr(key))
     certificate = certificates.load_certificate(answer.certificate)
     certificates.verify_issued(certificate, ca, now)
-    if certificate.public_key() != key.public_key():
+    if not _belong_together(key, certificate):
         raise CertificateError("licensing answered with a certificate for another key")
     credential = Credential(path, key, certificate)
     pem = credential.key_pem + credential.certificate_pem
@@ -157,3 +164,10 @@ async def keep_renewed(
             await trio.sleep(retry_s * rng.uniform(0.5, 1.0))
             retry_s = min(retry_s * 2, _RETRY_S[1])
         await on_renewed(credential)
+
+
+def _belong_together(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.public_key() == key.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False

@@ -4,6 +4,8 @@ Every call may be repeated: licensing answers a lost response's repetition the s
 """
 
 import contextlib
+import re
+import urllib.parse
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,7 +14,7 @@ import httpx2
 import msgspec
 import trio
 
-from client_lib.errors import LicensingRefused, UnreachableError
+from client_lib.errors import LicensingRefused, UnreachableError, UsageError
 from client_lib.transport.tls import client_context
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import (
@@ -31,6 +33,9 @@ from client_lib.wire.release import AudioFormat, ReleaseId
 R = TypeVar("R")
 _MAX_ANSWER_BYTES = 64 << 20
 _LOST_RESPONSE_ATTEMPTS = 3
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1: b64token
+# Nobody said no: an outage or a proxy before a service that is restarting (RFC 9110, section 15).
+_AWAY = frozenset({429, *range(500, 600)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class LicensingClient:
     """One connection pool to one licensing service. Make it with `open_licensing`.
 
     Calls raise LicensingRefused for a problem document and UnreachableError when nobody (or
-    nobody whom we trust) answers.
+    nobody whom we trust) answers, or a service that cannot now (HTTP 5xx, 429).
     """
 
     def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
@@ -129,7 +134,11 @@ class LicensingClient:
         if answer.status_code >= httpx2.codes.BAD_REQUEST:
             problem = decode_problem(answer.content, answer.status_code)
             detail = problem.detail or f"{problem.title} {answer.status_code}"
+            if answer.status_code in _AWAY:
+                raise UnreachableError(self.url, f"{detail} (HTTP {answer.status_code})")
             raise LicensingRefused(problem.type, answer.status_code, detail)
+        if not answer.is_success and answer.status_code != httpx2.codes.NOT_MODIFIED:
+            raise UnreachableError(self.url, f"not licensing: HTTP {answer.status_code}")
         return answer
 
     async def _fetch_patiently(
@@ -153,10 +162,12 @@ class LicensingClient:
         """Read an answer whole, at most `max_bytes` of it."""
         async with self._http.stream(method, path, content=body, headers=headers) as answer:
             received = bytearray()
-            async for chunk in answer.aiter_bytes():
-                received += chunk
-                if len(received) > max_bytes:
-                    raise UnreachableError(self.url, f"the answer is larger than {max_bytes} bytes")
+            async with contextlib.aclosing(answer.aiter_bytes()) as chunks:
+                async for chunk in chunks:
+                    received += chunk
+                    if len(received) > max_bytes:
+                        why = f"the answer is larger than {max_bytes} bytes"
+                        raise UnreachableError(self.url, why)
             return httpx2.Response(
                 answer.status_code,
                 headers={"ETag": answer.headers.get("ETag", "")},
@@ -170,8 +181,13 @@ async def open_licensing(
 ) -> AsyncIterator[LicensingClient]:
     """Open a client of the licensing service at `url` (`https://host:port`).
 
-    `ca_pem` replaces the system's roots; `bearer` is a device secret or an API key.
+    `ca_pem` replaces the system's roots; `bearer` is a device secret or an API key. Raises
+    UsageError for a URL that is none, StorageError for a CA that is none.
     """
+    _require_https(url)
+    if bearer is not None and not _BEARER.fullmatch(bearer):
+        # Said here: deeper down the text of the error would hold the secret.
+        raise UsageError("the device secret or API key holds characters that none has")
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
     verify = client_context(ca_pem) if ca_pem is not None else True
     timeout = httpx2.Timeout(30, connect=10)
@@ -179,6 +195,16 @@ async def open_licensing(
         base_url=url, verify=verify, headers=headers, timeout=timeout, trust_env=ca_pem is None
     ) as http:
         yield LicensingClient(http, url)
+
+
+def _require_https(url: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        fine = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:  # a port out of range, an unclosed [
+        fine = False
+    if not fine or not url.isascii() or not url.isprintable() or " " in url:
+        raise UsageError(f"{url!r} is not a service's address: https://host or https://host:port")
 
 
 def cause_in_words(error: BaseException) -> str:

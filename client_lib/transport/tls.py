@@ -29,6 +29,8 @@ def client_context(ca_pem: str, credential_file: Path | None = None) -> ssl.SSLC
         context.load_verify_locations(cadata=ca_pem)
     except (ssl.SSLError, ValueError) as error:
         raise StorageError("the CA file holds no PEM certificate") from error
+    if not context.cert_store_stats()["x509"]:  # OpenSSL takes an empty text without a word
+        raise StorageError("the CA file holds no PEM certificate")
     if credential_file is not None:
         load_credential(context, credential_file)
     return context

@@ -25,7 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from client_lib.errors import CertificateError, WireError
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.licence import LicenceId, parse_licence_id
-from client_lib.wire.release import TorrentName, parse_torrent_name
+from client_lib.wire.release import TORRENT_NAME_PATTERN, TorrentName, parse_torrent_name
 
 BACKDATED_BY = dt.timedelta(hours=1)
 """Clocks of customers may be slow by this much before a fresh certificate looks not yet valid."""
@@ -37,6 +37,17 @@ _SEEDER_URN = "urn:albumswarm:seeder:"
 _HOST_URN = "urn:albumswarm:host:"
 _SIGNER_URN = "urn:albumswarm:signer:"
 _BTMH_URN = "urn:btmh:"
+# What cryptography raises for hostile DER; the warnings, where warnings are errors.
+_BAD_DER = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    Warning,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _NODE_ID = r"[a-z0-9][a-z0-9-]{0,47}"
 _HOST_NAME = (
     r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*"
@@ -85,6 +96,13 @@ class HostIdentity:
             )
         for host in self.hosts:
             _require(_HOST_NAME, host, "a host name", "lowercase DNS name without port")
+            # libtorrent admits a peer by DNS name: a host called like a release would get it, and
+            # whoever buys a release called like a host could pose as that host.
+            if re.fullmatch(TORRENT_NAME_PATTERN.strip("^$"), host):
+                raise CertificateError(
+                    f"{host!r} could be a torrent's name (release.format): use a host name"
+                    f" of another number of labels, such as tracker.{host}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +241,7 @@ def identify(certificate: x509.Certificate) -> Identity:
         usages = found.get_extension_for_class(x509.ExtendedKeyUsage).value
         constraints = found.get_extension_for_class(x509.BasicConstraints).value
         key_usage = found.get_extension_for_class(x509.KeyUsage).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError, WireError) as error:
+    except (*_BAD_DER, WireError) as error:
         raise CertificateError(f"certificate off its profile: {error}") from error
     if constraints.ca or key_usage != _key_usage(ca=False):
         raise CertificateError("certificate off its profile: it may sign more than its own name")
@@ -231,7 +249,7 @@ def identify(certificate: x509.Certificate) -> Identity:
         raise CertificateError("certificate off its profile: extended key usage")
     try:
         _require_p256(certificate.public_key())
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _BAD_DER as error:
         raise CertificateError("certificate off its profile: unreadable key") from error
     return identity
 
@@ -272,7 +290,7 @@ def verify_issued(certificate: x509.Certificate, ca: x509.Certificate, now: dt.d
     """Check that `ca` itself signed the certificate and that it is valid at `now` (aware UTC)."""
     try:
         certificate.verify_directly_issued_by(ca)
-    except (InvalidSignature, ValueError, TypeError) as error:
+    except (InvalidSignature, *_BAD_DER) as error:
         raise CertificateError("certificate not signed by this swarm CA") from error
     if now < certificate.not_valid_before_utc:
         raise CertificateError(f"certificate valid only from {certificate.not_valid_before_utc}")
@@ -312,7 +330,7 @@ def load_certificate(pem: str) -> x509.Certificate:
     """Parse exactly one PEM certificate. Raises CertificateError."""
     try:
         (certificate,) = x509.load_pem_x509_certificates(pem.encode())
-    except (ValueError, x509.InvalidVersion) as error:
+    except _BAD_DER as error:
         raise CertificateError("not one PEM certificate") from error
     return certificate
 
@@ -321,7 +339,7 @@ def load_key(pem: str, passphrase: bytes | None = None) -> ec.EllipticCurvePriva
     """Parse a PEM P-256 private key. Raises CertificateError, never showing the key."""
     try:
         key = serialization.load_pem_private_key(pem.encode(), passphrase)
-    except (ValueError, TypeError) as error:
+    except _BAD_DER as error:
         raise CertificateError("not a PEM private key, or the wrong passphrase") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CertificateError("the private key is not an EC key")

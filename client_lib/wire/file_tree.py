@@ -24,6 +24,12 @@ _UNWRITABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
 )
 _DRIVE = re.compile(r"[A-Za-z]:")  # joining `C:x` to a path leaves the folder on Windows
+LONE_FILE_FOLDER = "single"
+"""An album of one file goes below this folder in its torrent, and comes out of it on the disk.
+
+At the root, libtorrent would call the torrent by the file's name.
+"""
+
 _LEAF_KEYS = frozenset({b"attr", b"length", b"mtime", b"pieces root"})
 _ATTRIBUTES = frozenset(b"hx")  # BEP 47 hidden and executable; `l` symlink and `p` padding are out
 
@@ -84,7 +90,7 @@ def parse_file_tree(tree: Decoded) -> tuple[TorrentFile, ...]:
     if len(files) == 1 and len(files[0].path) == 1:
         # libtorrent then calls the torrent by the file's name and matches certificates to that.
         raise MetainfoError(
-            f"{_shown(files[0].path)}: a lone file needs a subfolder or a second file beside it"
+            f"{_shown(files[0].path)}: a lone file must be in a folder, such as {LONE_FILE_FOLDER}/"
         )
     return tuple(files)
 

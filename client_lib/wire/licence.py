@@ -10,7 +10,7 @@ import msgspec
 
 from client_lib.errors import IdentifierError
 
-LICENCE_ID_PATTERN = r"^[a-z2-7]{26}$"
+LICENCE_ID_PATTERN = r"^[a-z2-7]{26}(?!\n)$"
 LicenceId = NewType("LicenceId", str)
 """128 random bits in lowercase base32 without padding. Peers see it, so it is not a secret
 and says nothing about the customer."""

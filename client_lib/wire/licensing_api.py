@@ -11,7 +11,7 @@ from client_lib.wire.release import Album, AudioFormatField, ReleaseIdField, Tor
 
 MAX_CSR_CHARACTERS = 4_096
 MAX_TORRENT_BYTES = 16 << 20  # 10 GB in 64 KiB pieces need 5 MB of piece layers
-Sha256Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256Hex = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}(?!\n)$")]
 CsrField = Annotated[str, msgspec.Meta(max_length=MAX_CSR_CHARACTERS)]
 
 

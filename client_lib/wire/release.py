@@ -7,9 +7,10 @@ import msgspec
 
 from client_lib.errors import IdentifierError
 
-RELEASE_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
-FORMAT_PATTERN = r"^[a-z0-9-]{1,15}$"
-TORRENT_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}\.[a-z0-9-]{1,15}$"
+# (?!\n) because msgspec searches, and `$` alone lets a trailing newline through.
+RELEASE_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}(?!\n)$"
+FORMAT_PATTERN = r"^[a-z0-9-]{1,15}(?!\n)$"
+TORRENT_NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}\.[a-z0-9-]{1,15}(?!\n)$"
 
 ReleaseId = NewType("ReleaseId", str)
 """The label's UPC, GRid or a slug."""
@@ -46,7 +47,6 @@ class Album(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _matching(pattern: str, text: str, what: str, shape: str) -> str:
-    # `$` would let a trailing newline through: fullmatch does not.
     if not re.fullmatch(pattern.strip("^$"), text):
         raise IdentifierError(f"{text[:80]!r} is not {what}: {shape}")
     return text

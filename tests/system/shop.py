@@ -65,7 +65,7 @@ class Get:
     async def wait_event(self, name: str, at_least: int = 0) -> dict[str, Any]:
         """Wait for an event; for `progress`, until so many bytes are verified."""
         while True:
-            for event in reversed(self.events):
+            for event in self.events[::-1]:
                 verified: int = event.get("verified_bytes", at_least)
                 if event["event"] == name and verified >= at_least:
                     return event

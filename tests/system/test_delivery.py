@@ -67,3 +67,16 @@ async def test_a_licensing_outage_stops_no_licensed_download(tmp_path: Path) -> 
                 finished = await running.wait_event("finished")
     assert digests(Path(finished["folder"])) == digests(album)
     assert digests(Path(joined["folder"])) == digests(album)
+
+
+async def test_a_single_of_one_file_arrives_without_an_extra_folder(tmp_path: Path) -> None:
+    album = write_album(tmp_path / "album", {"Svefn-g-englar.flac": 3 * MB})
+    with trio.fail_after(60):
+        async with open_network(tmp_path / "net", seeder_upload_bytes_s=0) as network:
+            await publish(network, album)
+            customer = await buy(network, "one", RELEASE)
+            async with getting(customer) as get:
+                finished = await get.wait_event("finished")
+            again = await run("albumswarm", "verify", "--data", customer.data)
+    assert digests(Path(finished["folder"])) == digests(album)
+    assert b"1 files, verified" in again.stdout

@@ -120,11 +120,11 @@ async def test_keys_open_only_what_their_role_needs(service: Running) -> None:
 async def test_nodes_get_the_certificate_that_their_key_stands_for(service: Running) -> None:
     ca = certificates.load_certificate(service.ca_pem)
     seeder = await service.api_key(Role.SEEDER, key_id="seeder-1")
-    tracker = await service.api_key(Role.TRACKER, "localhost", "t.example", key_id="tracker-1")
+    tracker = await service.api_key(Role.TRACKER, "localhost", "t.shop.example", key_id="tracker-1")
     serials = {}
     for key, identity in (
         (seeder, SeederIdentity("seeder-1")),
-        (tracker, HostIdentity("tracker-1", ("localhost", "t.example"))),
+        (tracker, HostIdentity("tracker-1", ("localhost", "t.shop.example"))),
     ):
         async with service.client(key) as client:
             answer = await client.host_certificate(certificates.make_csr(certificates.new_key()))

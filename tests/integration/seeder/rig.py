@@ -58,7 +58,7 @@ async def customer(
     torrent: bytes, leaf: Leaf, save_path: Path, *, upload_limit_bytes_s: int = 0
 ) -> AsyncIterator[tuple[Session, Torrent]]:
     """A libtorrent customer without a tracker."""
-    save_path.mkdir(exist_ok=True)  # noqa: ASYNC240
+    save_path.mkdir(exist_ok=True)
     async with open_session(
         SessionSettings(
             listen_port=0,
@@ -98,7 +98,7 @@ class NodeRig:
                 client.host_certificate,
                 ca=self.licensing.pki.ca,
                 now=utc_now(),
-                rng=random.Random(1),  # noqa: S311
+                rng=random.Random(1),
             )
 
     @contextlib.asynccontextmanager
