@@ -1,0 +1,1 @@
+"""The commands of `albumswarm-licensing`, a module a noun."""
