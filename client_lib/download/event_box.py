@@ -36,6 +36,17 @@ class EventBox:
         self._closed = True
         self._notify()
 
+    def __aiter__(self) -> "EventBox":
+        """Iterate until closed and empty; may be left at any event and taken up again."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """`get`, as an iterator."""
+        event = await self.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
     async def get(self) -> Event | None:
         """Take the next event, milestones first; None when closed and empty."""
         await trio.lowlevel.checkpoint()

@@ -25,10 +25,12 @@ class DownloadJob:
         self._box = box
         self._done = trio.Event()
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Yield events until every album has ended. Conflated: a slow reader sees fewer."""
-        while (event := await self._box.get()) is not None:
-            yield event
+    def events(self) -> AsyncIterator[Event]:
+        """Events until every album has ended. Conflated: a slow reader sees fewer.
+
+        No generator: an `async for` over it may be left at any event.
+        """
+        return self._box
 
     async def result(self) -> tuple[Finished, ...]:
         """Wait until every album has ended; raises the first failure, in the order asked for."""

@@ -7,7 +7,7 @@ import msgspec
 
 from client_lib.wire.infohash import InfoHash
 
-_Flags = Annotated[str, msgspec.Meta(pattern="^[01]*$", max_length=1 << 24)]
+_Flags = Annotated[str, msgspec.Meta(pattern=r"^[01]*\Z", max_length=1 << 24)]
 _Piece = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -27,7 +27,7 @@ class ResumePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names the boot under which it was taken.
     """
 
-    info_hash: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    info_hash: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     boot: str
     have: _Flags
     unfinished: dict[_Piece, _Flags]

@@ -186,9 +186,11 @@ class Torrent:
     async def resume_point(self) -> ResumePoint:
         """What is verified *and written*, for `AddTorrent.resume` after a crash.
 
-        The snapshot is taken first and the disk cache flushed after it, so the point never
-        claims a block that a SIGKILL could still lose. Raises StorageError.
+        The disk cache is flushed before the snapshot, which counts written blocks only (of 9
+        verified pieces it had none), and after it, so that the point never claims a block that
+        a SIGKILL could still lose. Raises StorageError.
         """
+        await self.flush()
         self._resume_points.clear()
         self._handle.save_resume_data()
         while not self._resume_points:

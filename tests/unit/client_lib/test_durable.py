@@ -11,6 +11,7 @@ import pytest
 from client_lib import durable
 from client_lib.errors import StorageError
 
+SIZE = 2_000_000
 # Replaces the file without end, telling once that it has begun.
 WRITER = """
 import sys
@@ -18,26 +19,32 @@ from pathlib import Path
 from client_lib.durable import write_atomically
 path = Path(sys.argv[1])
 for number in range(10**9):
-    write_atomically(path, bytes([number % 251]) * 300_000)
+    write_atomically(path, bytes([number % 251]) * int(sys.argv[2]))
     if number == 3:
         print("begun", flush=True)
 """
 
 
-@pytest.mark.parametrize("round_", range(5))
-def test_killed_writer_leaves_the_old_file_or_the_new_one(tmp_path: Path, round_: int) -> None:
+@pytest.mark.parametrize("replacements", [0, 20, 90])
+def test_killed_writer_leaves_the_old_file_or_the_new_one(
+    tmp_path: Path, replacements: int
+) -> None:
     path = tmp_path / "file"
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE
+        [sys.executable, "-c", WRITER, str(path), str(SIZE)], stdout=subprocess.PIPE
     ) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
-        # Die at a different moment each time: after so many more looks at a changing file.
-        looks = {path.stat().st_ino for _ in range(round_ * 50)}
-        writer.kill()
-    assert len(looks) <= round_ * 50
+        try:
+            seen: set[bytes] = set()
+            while len(seen) < replacements:  # any of these moments could be that of the kill
+                data = path.read_bytes()
+                assert data == data[:1] * SIZE
+                seen.add(data[:1])
+        finally:
+            writer.kill()
     data = path.read_bytes()
-    assert data == data[:1] * 300_000
+    assert data == data[:1] * SIZE
 
 
 def test_secret_is_private_from_its_first_byte(

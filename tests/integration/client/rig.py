@@ -1,0 +1,143 @@
+"""Real libtorrent sessions on loopback, with a sealed torrent of awkward sizes."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from client_lib.swarm.create import create_torrent
+from client_lib.swarm.resume import ResumePoint
+from client_lib.swarm.session import Session, open_session
+from client_lib.swarm.settings import SessionSettings
+from client_lib.swarm.torrent import AddTorrent, Phase, Torrent
+from client_lib.wire.certificates import SeederIdentity
+from client_lib.wire.infohash import InfoHash
+from client_lib.wire.metainfo import Metainfo
+from client_lib.wire.release import TorrentName
+from tests.pki import Leaf, SwarmPki, licence_identity
+
+HOST = "127.0.0.1"
+NAME = TorrentName("rel-0001.flac-16-44")
+# No multiples of a piece, one below a block, one empty: libtorrent pads between them.
+SIZES = {
+    "01 Überraschung.flac": 700_001,
+    "CD 2/01 ж.flac": 262_145,
+    "CD 2/02.flac": 65_536,
+    "CD 2/note": 5,
+    "empty.txt": 0,
+    "folder.jpg": 99_999,
+}
+
+
+@dataclass(frozen=True)
+class Album:
+    """An album on disk, with its torrent and the CA that seals it."""
+
+    root: Path
+    pki: SwarmPki = field(default_factory=SwarmPki)
+    torrent: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        for path, size in SIZES.items():
+            file = self.folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(os.urandom(size))
+        torrent = create_torrent(self.folder, name=NAME, ca_pem=self.pki.ca_pem)
+        object.__setattr__(self, "torrent", torrent)
+
+    @property
+    def folder(self) -> Path:
+        return self.root / NAME
+
+    @property
+    def metainfo(self) -> Metainfo:
+        return Metainfo.from_bytes(self.torrent)
+
+    @property
+    def paths(self) -> list[str]:
+        """In the torrent's order."""
+        return ["/".join(file.path) for file in self.metainfo.files]
+
+    @property
+    def info_hash(self) -> InfoHash:
+        return self.metainfo.info_hash
+
+    def licence(self, number: int = 1) -> Leaf:
+        return self.pki.issue(licence_identity(NAME, self.metainfo.info, number=number))
+
+    def seeder(self) -> Leaf:
+        return self.pki.issue(SeederIdentity("s-1"))
+
+    def add(
+        self,
+        where: Path,
+        leaf: Leaf,
+        *,
+        complete: bool = False,
+        resume: ResumePoint | None = None,
+        paths: list[str] | None = None,
+    ) -> AddTorrent:
+        """How to add it, with the files directly below `where`."""
+        where.mkdir(parents=True, exist_ok=True)
+        return AddTorrent(
+            torrent=self.torrent,
+            save_path=where,
+            certificate_pem=leaf.certificate_pem,
+            key_pem=leaf.key_pem,
+            trackers=(),
+            paths=paths or self.paths,
+            resume=resume,
+            complete=complete,
+        )
+
+    def is_in(self, where: Path, paths: list[str] | None = None) -> bool:
+        """Whether all files lie below `where`, byte for byte."""
+        return all(
+            (where / path).read_bytes() == (self.folder / original).read_bytes()
+            for original, path in zip(self.paths, paths or self.paths, strict=True)
+        )
+
+
+def settings(*, upload_bytes_s: int = 0, central_seeder: bool = False) -> SessionSettings:
+    return SessionSettings(
+        listen_port=0,
+        listen_host=HOST,
+        upload_limit_bytes_s=upload_bytes_s,
+        limit_local_peers=upload_bytes_s > 0,
+        central_seeder=central_seeder,
+    )
+
+
+@dataclass(frozen=True)
+class Seed:
+    session: Session
+    torrent: Torrent
+
+    @property
+    def port(self) -> int:
+        return self.session.listen_port
+
+    @property
+    def uploaded_bytes(self) -> int:
+        return self.torrent.status().uploaded_bytes
+
+
+@contextlib.asynccontextmanager
+async def seeding(album: Album, *, upload_bytes_s: int = 0) -> AsyncIterator[Seed]:
+    """A central seeder that has the album."""
+    chosen = settings(upload_bytes_s=upload_bytes_s, central_seeder=True)
+    async with open_session(chosen) as session:
+        torrent = await session.add(album.add(album.folder, album.seeder(), complete=True))
+        while torrent.status().phase is not Phase.SEEDING:
+            await torrent.wait_change()
+        yield Seed(session, torrent)
+
+
+async def until_bytes(torrent: Torrent, count: int) -> None:
+    """Wait for pieces until so many bytes are verified."""
+    while torrent.status().verified_bytes < count:
+        await torrent.wait_change()
+    await trio.lowlevel.checkpoint()
