@@ -42,6 +42,23 @@ def write_secret(path: Path, data: bytes) -> None:
     write_atomically(path, data, mode=0o600)
 
 
+def write_secret_once(path: Path, data: bytes) -> bytes:
+    """Write a secret unless somebody has: of several at once one wins. Returns what is there.
+
+    Raises StorageError.
+    """
+    candidate = path.with_name(f".{path.name}.{os.getpid()}")
+    write_secret(candidate, data)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(candidate, path)
+        candidate.unlink()
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    return read_file(path)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and new entries of `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

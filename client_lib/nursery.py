@@ -5,28 +5,31 @@ from collections.abc import AsyncIterator
 
 import trio
 
+from client_lib.errors import AlbumswarmError
+
 
 @contextlib.asynccontextmanager
 async def open_quiet_nursery() -> AsyncIterator[trio.Nursery]:
     """`trio.open_nursery`, but a group of a single exception is raised as that exception.
 
     So `except DownloadError` around `async with open_client(…)` works, though a background task
-    lives inside. Several failures at once still come as a group.
+    lives inside. Of several errors of ours at once the first is raised, with the others as notes;
+    anything else at once still comes as a group.
     """
     try:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        only = _only_one(group)
-        if only is None:
+        first, *others = _leaves(group)
+        if others and not all(isinstance(leaf, AlbumswarmError) for leaf in (first, *others)):
             raise
-        raise only from only.__cause__
+        for other in others:
+            first.add_note(f"at the same time: {other}")
+        raise first from first.__cause__
 
 
-def _only_one(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        if len(error.exceptions) != 1:
-            return None
-        error = error.exceptions[0]
-    return error
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves

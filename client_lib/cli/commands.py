@@ -183,14 +183,18 @@ def _where(client: Client, licence: LicenceRecord) -> str | None:
 
 
 def _usable(licences: Sequence[LicenceRecord], *, strict: bool = False) -> list[LicenceRecord]:
-    """Leave out revoked licences; `strict` refuses them, because they were named."""
+    """Leave out revoked licences, and second ones for what is owned already.
+
+    `strict` refuses revoked ones, because they were named.
+    """
     revoked = [licence for licence in licences if licence.state is LicenceState.REVOKED]
     if revoked and strict:
         raise LicenceRefused(
             f"{revoked[0].name}: this licence was revoked (a refund or chargeback); "
             "ask the store if that is wrong"
         )
-    return [licence for licence in licences if licence.state is LicenceState.ACTIVE]
+    active = [licence for licence in licences if licence.state is LicenceState.ACTIVE]
+    return list({licence.name: licence for licence in reversed(active)}.values())[::-1]
 
 
 async def _run(

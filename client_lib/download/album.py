@@ -23,7 +23,7 @@ from client_lib.download.library import DeviceLibrary, DownloadRecord, DownloadS
 from client_lib.download.naming import local_paths
 from client_lib.download.sources import SourceSplit
 from client_lib.download.verification import sizes_fit
-from client_lib.errors import DownloadError, LicensingRefused, UnreachableError
+from client_lib.errors import AlbumswarmError, DownloadError, LicensingRefused, UnreachableError
 from client_lib.membership import LicenceCertificateRequest, Membership, join, refusal
 from client_lib.nursery import open_quiet_nursery
 from client_lib.swarm.session import Session
@@ -89,6 +89,22 @@ class AlbumDownload:
         if not complete and record.state is DownloadState.COMPLETE:
             record = placement.remember_incomplete(around.library, licence, record)
         torrent = await self._add(member, record, paths, complete=complete)
+        try:
+            return await self._take_part(torrent, member, record, started, complete, keep_seeding)
+        except AlbumswarmError:
+            # Other albums of the job go on: this one must not go on transferring unseen.
+            await around.session.remove(torrent)
+            raise
+
+    async def _take_part(
+        self,
+        torrent: Torrent,
+        member: Membership,
+        record: DownloadRecord,
+        started: float,
+        complete: bool,
+        keep_seeding: bool,
+    ) -> Finished:
         async with open_quiet_nursery() as nursery:
             nursery.start_soon(self._renew, torrent, member.credential)
             nursery.start_soon(self._sample, torrent)

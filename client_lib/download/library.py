@@ -26,9 +26,9 @@ import msgspec
 from client_lib.durable import (
     private_folder,
     read_file_if_present,
-    read_text,
     write_atomically,
     write_secret,
+    write_secret_once,
 )
 from client_lib.errors import IdentifierError, StorageError, UsageError
 from client_lib.swarm.resume import ResumePoint
@@ -72,12 +72,13 @@ class DeviceLibrary:
     def device_secret(self) -> DeviceSecret:
         """This device's secret, made at first use. Raises StorageError for a damaged one."""
         path = self.folder / "device.secret"
-        if not path.exists():
-            secret = DeviceSecret(secrets.token_bytes(DEVICE_SECRET_BYTES))
-            write_secret(path, secret.bearer.encode())
-            return secret
+        bearer = read_file_if_present(path)
+        if bearer is None:
+            # Two commands at once must not each have one: what the loser buys would be lost.
+            fresh = DeviceSecret(secrets.token_bytes(DEVICE_SECRET_BYTES))
+            bearer = write_secret_once(path, fresh.bearer.encode())
         try:
-            return DeviceSecret.from_bearer(read_text(path).strip())
+            return DeviceSecret.from_bearer(bearer.decode("ascii", "replace").strip())
         except IdentifierError as error:
             raise StorageError(f"{path} is damaged: restore it from a backup") from error
 

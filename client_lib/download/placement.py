@@ -21,7 +21,8 @@ def place(library: DeviceLibrary, licence: LicenceRecord, into: Path) -> Downloa
     if record is not None and (_is_there(record.partial) or _is_there(record.folder)):
         return record
     into = into.expanduser().absolute()
-    partial = into / PARTIAL_FOLDER / licence.name
+    # Two licences for one release may be fetched at the same time, by two libraries.
+    partial = into / PARTIAL_FOLDER / f"{licence.name}.{licence.licence_id[:8]}"
     record = DownloadRecord(
         state=DownloadState.DOWNLOADING,
         partial=str(partial),

@@ -29,7 +29,8 @@ class Session:
         self._torrents: dict[bytes, Torrent] = {}
         self._removed: set[bytes] = set()
         self._listening = trio.Event()
-        self._listen_error: str | None = None
+        self._listen_answer = trio.Event()
+        self._listen_errors: list[str] = []
         self._removal = trio.Event()
 
     @property
@@ -68,7 +69,7 @@ class Session:
         if info_hash.sha256 in self._torrents:
             raise DownloadError(f"{name}: this release is in the session already")
         handle = await trio.to_thread.run_sync(self._session.add_torrent, params)
-        torrent = Torrent(handle, name, info_hash, params.ti.num_pieces())
+        torrent = Torrent(handle, params.ti, name)
         self._torrents[info_hash.sha256] = torrent
         handle.set_ssl_certificate_buffer(what.certificate_pem, what.key_pem, FFDHE2048_PEM)
         handle.resume()
@@ -92,10 +93,13 @@ class Session:
         )
 
     async def _wait_listening(self, settings: SessionSettings) -> None:
-        await self._listening.wait()
-        if self._listen_error is not None:
-            where = f"{settings.listen_host or '*'}:{settings.listen_port}"
-            raise StorageError(f"cannot listen for peers on {where}: {self._listen_error}")
+        """Wait for one socket that listens, or for all (IPv4 and IPv6) to have failed."""
+        sockets = 1 if settings.listen_host else 2
+        while not self._listening.is_set():
+            if len(self._listen_errors) >= sockets:
+                where = f"{settings.listen_host or '*'}:{settings.listen_port}"
+                raise StorageError(f"cannot listen for peers on {where}: {self._listen_errors[0]}")
+            await self._listen_answer.wait()
 
     async def _pump(self, readable: socket.socket) -> None:
         """Turn alerts into state. An alert object dies at the next `pop_alerts`: copy at once."""
@@ -110,9 +114,11 @@ class Session:
     def _dispatch(self, alert: lt.alert) -> None:
         if isinstance(alert, lt.listen_succeeded_alert):
             self._listening.set()
+            self._listen_answer.set()
         elif isinstance(alert, lt.listen_failed_alert):
-            self._listen_error = alert.error.message()
-            self._listening.set()
+            self._listen_errors.append(alert.error.message())
+            self._listen_answer.set()
+            self._listen_answer = trio.Event()
         elif isinstance(alert, lt.torrent_removed_alert):
             self._removed.add(alert.info_hashes.v2.to_bytes())
             self._removal.set()

@@ -1,6 +1,7 @@
 """One sealed torrent in a session: its state as values, its commands as methods."""
 
 import enum
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,14 +90,13 @@ class TrackerReport:
 class Torrent:
     """A torrent that a `Session` made. Use it from the session's own task tree only."""
 
-    def __init__(
-        self, handle: lt.torrent_handle, name: TorrentName, info_hash: InfoHash, piece_count: int
-    ) -> None:
+    def __init__(self, handle: lt.torrent_handle, info: lt.torrent_info, name: TorrentName) -> None:
         """Made by `Session.add`."""
         self._handle = handle
-        self.piece_count = piece_count
+        self._piece_lengths = _piece_lengths(info)
+        self.total_bytes = sum(self._piece_lengths)
         self.name = name
-        self.info_hash = info_hash
+        self.info_hash = InfoHash(info.info_hashes().v2.to_bytes())
         self.trackers: dict[str, TrackerReport] = {}
         self.error: str | None = None
         self.pieces_verified = 0
@@ -122,8 +122,12 @@ class Torrent:
             phase = Phase.SEEDING if status.is_seeding else Phase.DOWNLOADING
         return TorrentStatus(
             phase=phase,
-            total_bytes=status.total,
-            verified_bytes=status.total if status.is_seeding else status.total_done,
+            # Counted here: libtorrent's `total` has the padding between files in it while it
+            # downloads, and its `total_done` blocks that nobody has hashed yet.
+            total_bytes=self.total_bytes,
+            verified_bytes=self.total_bytes
+            if status.is_seeding
+            else sum(itertools.compress(self._piece_lengths, status.pieces)),
             downloaded_bytes=status.total_payload_download,
             uploaded_bytes=status.total_payload_upload,
             download_rate_bytes_s=status.download_payload_rate,
@@ -140,6 +144,11 @@ class Torrent:
             for peer in self._handle.get_peer_info()
             if not peer.flags & unfinished
         )
+
+    @property
+    def piece_count(self) -> int:
+        """How many pieces the torrent has."""
+        return len(self._piece_lengths)
 
     async def wait_change(self) -> None:
         """Wait until an alert has changed something: state, tracker, error, piece."""
@@ -262,6 +271,18 @@ class Torrent:
                 return
         self._changed.set()
         self._changed = trio.Event()
+
+
+def _piece_lengths(info: lt.torrent_info) -> list[int]:
+    """Payload bytes of each piece: in v2 the last one of a file is short (BEP 52)."""
+    layout, longest = info.layout(), info.piece_length()
+    lengths: list[int] = []
+    for index in range(layout.num_files()):
+        if layout.file_flags(index) & lt.file_flags_t.flag_pad_file:
+            continue
+        whole, rest = divmod(layout.file_size(index), longest)
+        lengths += [longest] * whole + ([rest] if rest else [])
+    return lengths
 
 
 def _peer_status(peer: lt.peer_info) -> PeerStatus:

@@ -67,14 +67,20 @@ class Credential:
         return self.seconds_left(now) - half_life * (1 + rng.uniform(0, _RENEWAL_JITTER))
 
 
-def load_credential_file(path: Path) -> Credential | None:
-    """Read a credential, or None if there is none (or only half of one: then get a new one)."""
+def load_credential_file(path: Path, passphrase: bytes | None = None) -> Credential | None:
+    """Read a credential, or None if there is none (or only half of one: then get a new one).
+
+    With a `passphrase`, one whose key is not encrypted with it is none.
+    """
     pem = read_file_if_present(path)
     if pem is None:
         return None
     text = pem.decode(errors="replace")
     try:
-        key, certificate = certificates.load_key(text), certificates.load_certificate(text)
+        key, certificate = (
+            certificates.load_key(text, passphrase),
+            certificates.load_certificate(text),
+        )
     except CertificateError:
         return None
     return Credential(path, key, certificate) if _belong_together(key, certificate) else None
@@ -87,9 +93,11 @@ async def request_credential(
     ca: x509.Certificate,
     now: dt.datetime,
     key: ec.EllipticCurvePrivateKey | None = None,
+    passphrase: bytes | None = None,
 ) -> Credential:
     """Ask for a certificate for `key` (None: a fresh one), verify the answer, keep it on disk.
 
+    `passphrase` encrypts the key there.
     Raises CertificateError if the answer is not for our key or not by `ca`.
     """
     key = key or certificates.new_key()
@@ -99,7 +107,7 @@ async def request_credential(
     if not _belong_together(key, certificate):
         raise CertificateError("licensing answered with a certificate for another key")
     credential = Credential(path, key, certificate)
-    pem = credential.key_pem + credential.certificate_pem
+    pem = certificates.key_pem(key, passphrase) + credential.certificate_pem
     private_folder(path.parent)
     await trio.to_thread.run_sync(write_secret, path, pem.encode())
     return credential
@@ -112,12 +120,13 @@ async def obtain_credential(
     ca: x509.Certificate,
     now: dt.datetime,
     rng: random.Random,
+    passphrase: bytes | None = None,
 ) -> Credential:
     """Credential from disk while it is fresh, otherwise from licensing.
 
     If licensing is away and the one on disk is still valid, that one is good enough.
     """
-    stored = load_credential_file(path)
+    stored = load_credential_file(path, passphrase)
     if stored is not None:
         try:
             certificates.verify_issued(stored.certificate, ca, now)
@@ -128,7 +137,12 @@ async def obtain_credential(
         return stored
     try:
         return await request_credential(
-            path, ask, ca=ca, now=now, key=stored.key if stored else None
+            path,
+            ask,
+            ca=ca,
+            now=now,
+            key=stored.key if stored else None,
+            passphrase=passphrase,
         )
     except UnreachableError:
         if stored is None:
@@ -159,7 +173,9 @@ async def keep_renewed(
                     credential.path, ask, ca=ca, now=clock(), key=credential.key
                 )
                 break
-            except (UnreachableError, StorageError) as error:
+            except (UnreachableError, StorageError, CertificateError) as error:
+                # A bad answer (a clock that is off, a restart half done) is no reason to stop
+                # before the certificate that we have ends.
                 on_delayed(error)
             await trio.sleep(retry_s * rng.uniform(0.5, 1.0))
             retry_s = min(retry_s * 2, _RETRY_S[1])

@@ -183,7 +183,7 @@ async def test_torrent_that_the_store_did_not_sign_for_us_is_not_touched(
 
 async def test_unusable_partial_folder_fails_and_does_not_hang(shop: Shop, tmp_path: Path) -> None:
     licence, music = shop.sell(), tmp_path / "music"
-    partial = music / ".albumswarm" / licence.name
+    partial = music / ".albumswarm" / f"{licence.name}.{licence.licence_id[:8]}"
     partial.mkdir(parents=True)
     (partial / "CD 2").write_text("a file where a folder should be")
     with trio.fail_after(60):

@@ -42,15 +42,26 @@ async def test_task_error_comes_out_as_it_was_raised_through_two_nurseries() -> 
         await body()
 
 
-async def test_several_errors_stay_a_group() -> None:
+async def test_first_of_several_errors_of_ours_comes_out_with_the_others_as_notes() -> None:
     async def body() -> None:
         async with open_quiet_nursery() as nursery:
             nursery.start_soon(fail, DownloadError("a"))
             nursery.start_soon(fail_when_cancelled, StorageError("b"))
 
+    with pytest.raises(DownloadError, match="^a") as raised:
+        await body()
+    assert raised.value.__notes__ == ["at the same time: b"]
+
+
+async def test_a_bug_beside_an_error_of_ours_stays_visible() -> None:
+    async def body() -> None:
+        async with open_quiet_nursery() as nursery:
+            nursery.start_soon(fail, DownloadError("a"))
+            nursery.start_soon(fail_when_cancelled, ValueError("bug"))
+
     with pytest.raises(ExceptionGroup) as raised:
         await body()
-    assert {type(error) for error in raised.value.exceptions} == {DownloadError, StorageError}
+    assert {type(error) for error in raised.value.exceptions} == {DownloadError, ValueError}
 
 
 async def test_cancelled_body_is_cancelled_and_nothing_else() -> None:
