@@ -48,7 +48,7 @@ async def test_first_of_several_errors_of_ours_comes_out_with_the_others_as_note
             nursery.start_soon(fail, DownloadError("a"))
             nursery.start_soon(fail_when_cancelled, StorageError("b"))
 
-    with pytest.raises(DownloadError, match="^a") as raised:
+    with pytest.raises(DownloadError, match=r"^a") as raised:
         await body()
     assert raised.value.__notes__ == ["at the same time: b"]
 
