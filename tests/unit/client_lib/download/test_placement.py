@@ -39,7 +39,8 @@ def test_album_appears_whole_under_its_name(library: DeviceLibrary, music: Path)
     one = licence()
     record = placement.place(library, one, music)
     assert not (music / FINAL).exists()
-    assert placement.content_folder(record) == music / ".albumswarm" / f"{one.name}.{one.licence_id[:8]}"
+    partial = music / ".albumswarm" / f"{one.name}.{one.licence_id[:8]}"
+    assert placement.content_folder(record) == partial
     assert fetch(library, one, music) == music / FINAL
     assert (music / FINAL / "01.flac").read_text() == one.licence_id
     assert sorted(path.name for path in music.iterdir()) == ["Artist"]
