@@ -352,10 +352,11 @@ def certificate_pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """PKCS#8 PEM text of a private key, unencrypted: only for files with mode 0600."""
+def key_pem(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> str:
+    """PKCS#8 PEM text of a private key; without a passphrase only for files with mode 0600."""
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase is not None:
+        encryption = serialization.BestAvailableEncryption(passphrase)
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     ).decode()
