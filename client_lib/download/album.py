@@ -27,7 +27,7 @@ from client_lib.errors import AlbumswarmError, DownloadError, LicensingRefused, 
 from client_lib.membership import LicenceCertificateRequest, Membership, join, refusal
 from client_lib.nursery import open_quiet_nursery
 from client_lib.swarm.session import Session
-from client_lib.swarm.torrent import AddTorrent, Phase, Torrent
+from client_lib.swarm.torrent import AddTorrent, Phase, Torrent, TorrentStatus
 from client_lib.transport.credential import Credential, keep_renewed, request_credential
 from client_lib.transport.licensing_client import LicensingClient
 from client_lib.wire.licensing_api import LicenceRecord
@@ -137,11 +137,10 @@ class AlbumDownload:
                 complete=complete,
             )
         )
-        while torrent.status().phase is Phase.CHECKING:
+        while (status := torrent.status()).phase is Phase.CHECKING:
+            self._progress(torrent, status)
             with trio.move_on_after(_SAMPLE_S):
                 await torrent.wait_change()
-            self._progress(torrent)
-        status = torrent.status()
         if not complete:
             placement.check_free_space(record, status.total_bytes - status.verified_bytes)
             around.emit(
@@ -161,7 +160,7 @@ class AlbumDownload:
             nursery.start_soon(self._lose_patience, torrent)
             await torrent.wait_complete()
             nursery.cancel_scope.cancel()
-        self._progress(torrent)
+        self._progress(torrent, torrent.status())
         # Write everything and keep the full resume point before the rename: whatever moment a
         # crash takes, the next run finds a complete album and fetches nothing.
         await self._keep_resume_point(torrent)
@@ -204,11 +203,10 @@ class AlbumDownload:
 
     async def _sample(self, torrent: Torrent) -> None:
         while True:
-            self._progress(torrent)
+            self._progress(torrent, torrent.status())
             await trio.sleep(_SAMPLE_S)
 
-    def _progress(self, torrent: Torrent) -> None:
-        status = torrent.status()
+    def _progress(self, torrent: Torrent, status: TorrentStatus) -> None:
         self._from = self._split.update(torrent.peers(), status.downloaded_bytes)
         self._uploaded_bytes = status.uploaded_bytes
         self._around.emit(
