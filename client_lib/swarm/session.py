@@ -20,6 +20,9 @@ from client_lib.wire.infohash import InfoHash
 from client_lib.wire.release import parse_torrent_name
 
 
+_OTHER_INTERFACES_S = 1.0
+
+
 class Session:
     """Sealed torrents on one TLS listening socket. Make it with `open_session`."""
 
@@ -93,13 +96,14 @@ class Session:
         )
 
     async def _wait_listening(self, settings: SessionSettings) -> None:
-        """Wait for one socket that listens, or for all (IPv4 and IPv6) to have failed."""
-        sockets = 1 if settings.listen_host else 2
-        while not self._listening.is_set():
-            if len(self._listen_errors) >= sockets:
-                where = f"{settings.listen_host or '*'}:{settings.listen_port}"
-                raise StorageError(f"cannot listen for peers on {where}: {self._listen_errors[0]}")
-            await self._listen_answer.wait()
+        """Wait for one socket that listens, or for all (one an interface) to have failed."""
+        await self._listen_answer.wait()
+        # libtorrent tries all interfaces at once, and does not say how many they are.
+        with trio.move_on_after(_OTHER_INTERFACES_S):
+            await self._listening.wait()
+        if not self._listening.is_set():
+            where = f"{settings.listen_host or '*'}:{settings.listen_port}"
+            raise StorageError(f"cannot listen for peers on {where}: {self._listen_errors[0]}")
 
     async def _pump(self, readable: socket.socket) -> None:
         """Turn alerts into state. An alert object dies at the next `pop_alerts`: copy at once."""
@@ -118,7 +122,6 @@ class Session:
         elif isinstance(alert, lt.listen_failed_alert):
             self._listen_errors.append(alert.error.message())
             self._listen_answer.set()
-            self._listen_answer = trio.Event()
         elif isinstance(alert, lt.torrent_removed_alert):
             self._removed.add(alert.info_hashes.v2.to_bytes())
             self._removal.set()
