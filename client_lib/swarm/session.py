@@ -1,6 +1,7 @@
 """A libtorrent session as a trio resource: alerts become state, nothing outlives the block."""
 
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator, Sequence
 
@@ -19,7 +20,6 @@ from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.release import parse_torrent_name
 
-
 _OTHER_INTERFACES_S = 1.0
 
 
@@ -34,6 +34,7 @@ class Session:
         self._listening = trio.Event()
         self._listen_answer = trio.Event()
         self._listen_errors: list[str] = []
+        self._port_taken: str | None = None
         self._removal = trio.Event()
 
     @property
@@ -96,14 +97,20 @@ class Session:
         )
 
     async def _wait_listening(self, settings: SessionSettings) -> None:
-        """Wait for one socket that listens, or for all (one an interface) to have failed."""
+        """Wait for a socket that listens; an interface that cannot (no IPv6, say) may be missing.
+
+        A port that is taken on any interface is an error: peers would be sent to somebody else.
+        """
         await self._listen_answer.wait()
         # libtorrent tries all interfaces at once, and does not say how many they are.
         with trio.move_on_after(_OTHER_INTERFACES_S):
             await self._listening.wait()
-        if not self._listening.is_set():
+        problem = self._port_taken
+        if problem is None and not self._listening.is_set():
+            problem = self._listen_errors[0]
+        if problem is not None:
             where = f"{settings.listen_host or '*'}:{settings.listen_port}"
-            raise StorageError(f"cannot listen for peers on {where}: {self._listen_errors[0]}")
+            raise StorageError(f"cannot listen for peers on {where}: {problem}")
 
     async def _pump(self, readable: socket.socket) -> None:
         """Turn alerts into state. An alert object dies at the next `pop_alerts`: copy at once."""
@@ -121,6 +128,8 @@ class Session:
             self._listen_answer.set()
         elif isinstance(alert, lt.listen_failed_alert):
             self._listen_errors.append(alert.error.message())
+            if alert.error.value() == errno.EADDRINUSE:
+                self._port_taken = alert.error.message()
             self._listen_answer.set()
         elif isinstance(alert, lt.torrent_removed_alert):
             self._removed.add(alert.info_hashes.v2.to_bytes())
