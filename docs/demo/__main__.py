@@ -1,8 +1,6 @@
 """`make demo`: sell an album, deliver it through a sealed swarm, and try to steal it."""
 
 import contextlib
-import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -198,7 +196,7 @@ async def _seeding_customer(network: Network, customer: Customer) -> AsyncIterat
             nursery.cancel_scope.cancel()
     finally:
         if process.poll() is None:
-            os.kill(process.pid, signal.SIGINT)
+            process.terminate()
         with trio.CancelScope(shield=True):
             with trio.move_on_after(10):
                 await process.wait()

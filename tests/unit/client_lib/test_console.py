@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 APP = """
+import signal
 import os, signal, sys
 import trio
 from client_lib.console import arguments_or_input, new_app, print_json, print_text, run_app
@@ -57,6 +58,8 @@ async def chatter():
 async def read(*words: str):
     print_json(arguments_or_input(words, "payment token"))
 
+# A shell's background jobs, and all that they start, ignore it otherwise.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 run_app(app)
 """
 
