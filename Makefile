@@ -6,13 +6,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test check bench format clean
+.PHONY: help setup demo test check bench bench-licensing fuzz-licensing format clean drill-licensing drill-licensing-large
 
 help:
 	@echo "make demo    sell and deliver an album on this machine (ARGS=\"--customers 5 --json\")"
 	@echo "make test    run the tests (ARGS=\"-k redemption\")"
 	@echo "make check   lint, types, import contracts, dependencies"
-	@echo "make bench   run every benchmark"
+	@echo "make bench   run every benchmark; make bench-licensing, both ledgers"
+	@echo "make fuzz-licensing          schemathesis against a real service"
+	@echo "make drill-licensing         kill licensing 200 times under load, on both ledgers"
+	@echo "make drill-licensing-large   a million licences against an empty ledger, on both"
 	@echo "make setup   make $(VENV) with the tested versions"
 
 setup: $(VENV)/.ready
@@ -39,8 +42,24 @@ check: setup
 	$(BIN)/deptry .
 	$(BIN)/vulture
 
-bench: setup
-	$(BIN)/python -m pytest -p no:xdist tests/bench $(ARGS)
+bench: bench-licensing
+
+bench-licensing: setup
+	$(BIN)/python -m tests.bench.licensing $(ARGS)
+	$(BIN)/python -m tests.bench.licensing --postgresql $(ARGS)
+
+fuzz-licensing: setup
+	$(BIN)/python -m tests.integration.licensing.fuzz $(ARGS)
+
+drill-licensing: setup
+	$(BIN)/python -m tests.drills.kill $(ARGS)
+	$(BIN)/python -m tests.drills.kill --postgresql $(ARGS)
+
+drill-licensing-large: setup
+	mkdir -p build && rm -f build/large.backup
+	$(BIN)/python -m tests.drills.large --keep build/large.backup $(ARGS)
+	$(BIN)/python -m tests.drills.large --postgresql --backup build/large.backup $(ARGS)
+	rm build/large.backup
 
 format: setup
 	$(BIN)/ruff check --fix-only .

@@ -9,7 +9,9 @@
     │   ├── SignatureError                       a torrent's BEP 35 signature
     │   ├── AnnounceError                        a tracker request or response
     │   ├── CertificateError                     a certificate, CSR or CRL
-    │   ├── PaymentTokenError                    a store's payment token
+    │   ├── StoreTokenError                      a token signed by a store
+    │   │   ├── PaymentTokenError
+    │   │   └── RevocationTokenError
     │   └── IdentifierError                      a release id, format, licence id, …
     ├── RefusedError                    exit 3   somebody who may say no said no
     │   ├── LicensingRefused                     a problem document (RFC 9457) from licensing
@@ -65,13 +67,21 @@ class CertificateError(WireError):
     """A certificate, CSR or CRL that does not fit its profile or does not verify."""
 
 
-class PaymentTokenError(WireError):
-    """A payment token that is refused. `reason` is a stable word, the message a sentence."""
+class StoreTokenError(WireError):
+    """A store's token that is refused. `reason` is a stable word, the message a sentence."""
 
     def __init__(self, reason: str, message: str) -> None:
-        """Take `reason`, one of `client_lib.wire.payment_token.REASONS`, and the sentence."""
+        """Take `reason`, one of `client_lib.wire.store_token.REASONS`, and the sentence."""
         super().__init__(message)
         self.reason = reason
+
+
+class PaymentTokenError(StoreTokenError):
+    """A payment token."""
+
+
+class RevocationTokenError(StoreTokenError):
+    """A revocation token: refund, chargeback, or the end of one."""
 
 
 class IdentifierError(WireError):

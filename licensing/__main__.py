@@ -3,10 +3,10 @@
 from functools import partial
 
 from client_lib.console import run_app
-from licensing.cli import keys, revocation, service, tokens
+from licensing.cli import audit, backup, keys, revocation, royalties, service, tokens
 from licensing.cli.root import app
 
-__all__ = ["app", "keys", "main", "revocation", "service", "tokens"]
+__all__ = ["app", "audit", "backup", "keys", "main", "revocation", "royalties", "service", "tokens"]
 
 main = partial(run_app, app)
 

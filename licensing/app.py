@@ -1,24 +1,23 @@
 """The service: wires configuration, ledger, authority and HTTP, and serves until stopped."""
 
-import logging
 import random
 import secrets
 import socket
-import ssl
+import time
 from pathlib import Path
 from typing import Any
 
-import anycorn
 import structlog
 import trio
-from anycorn.utils import LifespanFailureError
 from litestar import Litestar
 
 from licensing.authority import Authority
 from licensing.catalogue import Catalogue
 from licensing.config import Clock, LicensingConfig, utc_now
 from licensing.data_folder import DataFolder, random_serial
+from licensing.http.access import Access, Limits
 from licensing.http.api import new_api
+from licensing.http.exposition import Exposition
 from licensing.https import (
     Certificates,
     FileCertificates,
@@ -28,46 +27,64 @@ from licensing.https import (
     listen_now,
     new_server_context,
 )
-from licensing.issuers import load_issuers
+from licensing.issuers import Issuers
+from licensing.key_sources import open_issuers
 from licensing.ledger import Ledger
 from licensing.licences import Licences
+from licensing.limits import LimitsConfig
+from licensing.metrics import Metrics
 from licensing.nodes import Nodes
+from licensing.passphrase import configured_passphrase
+from licensing.purchases import Purchases
+from licensing.readiness import Readiness
 from licensing.redemption import Redemptions
 from licensing.revocation_list import RevocationLists
+from licensing.revocations import Revocations
 from licensing.services import Services
+from licensing.serving.front_end import FrontEnd
 from licensing.signer import TorrentSigner
 from licensing.stores import open_ledger
 
 GRACE_S = 5.0
-_KEEP_ALIVE_S = 75.0
-_READ_TIMEOUT_S = 120
 
 
 def wire(
     config: LicensingConfig,
-    folder: DataFolder,
     ledger: Ledger,
     authority: Authority,
     signer: TorrentSigner,
+    issuers: Issuers,
     clock: Clock,
 ) -> Services:
-    """Put the domain together. Raises ConfigError for issuers' keys that cannot be read."""
+    """Put the domain together."""
     catalogue = Catalogue(ledger, authority.certificate)
+    revocation_lists = RevocationLists(ledger, authority, config.crl_lifetime)
     return Services(
         clock=clock,
         ledger=ledger,
         authority=authority,
         redemptions=Redemptions(
             ledger=ledger,
-            issuers=load_issuers(folder.root, config.issuers),
+            issuers=issuers,
             audience=config.token_audience,
             leeway_s=config.leeway_s,
+            prices=config.prices,
             random_bytes=secrets.token_bytes,
         ),
-        licences=Licences(ledger, authority, catalogue, signer, config.trackers),
+        purchases=Purchases(ledger, config.prices, secrets.token_bytes),
+        revocations=Revocations(ledger, issuers, config.token_audience, config.leeway_s),
+        licences=Licences(
+            ledger,
+            authority,
+            catalogue,
+            signer,
+            config.trackers,
+            config.limits.certificates_per_day,
+        ),
         catalogue=catalogue,
         nodes=Nodes(ledger, authority),
-        revocation_lists=RevocationLists(ledger, authority, config.crl_lifetime),
+        revocation_lists=revocation_lists,
+        readiness=Readiness(ledger, authority, signer, revocation_lists, issuers),
     )
 
 
@@ -86,26 +103,50 @@ async def serve(
     """
     folder = DataFolder(data)
     rng = random.SystemRandom()
-    authority = folder.authority(random_serial)
-    signer = TorrentSigner(folder.signer, config.store, authority, clock=clock, rng=rng)
+    passphrase = configured_passphrase(folder.root, config)
+    authority = folder.authority(random_serial, passphrase)
+    signer = TorrentSigner(
+        folder.signer, config.store, authority, clock=clock, rng=rng, passphrase=passphrase
+    )
     context = new_server_context()
     certificates = _certificates(config, folder, authority, clock, rng)
+    issuers = open_issuers(folder.root, config.issuers)
+    metrics = Metrics()
     async with open_ledger(folder, config) as ledger:
-        services = wire(config, folder, ledger, authority, signer, clock)
+        services = wire(config, ledger, authority, signer, issuers, clock)
         await signer.refresh()
         await certificates.refresh(context)
         await services.revocation_lists.current(clock())
         sockets = await bind_sockets(config.listen)
-        listen_now(sockets)
+        scraped = await bind_sockets((config.metrics_listen,)) if config.metrics_listen else []
+        listen_now([*sockets, *scraped])
         address = f"{config.public_host}:{sockets[0].getsockname()[1]}"
         async with trio.open_nursery() as for_ever:
             for_ever.start_soon(signer.keep_fresh)
             for_ever.start_soon(keep_certificate_fresh, certificates, context)
+            for_ever.start_soon(issuers.keep_fresh)
+            exposition = FrontEnd(Exposition(metrics, services), None)
+            for_ever.start_soon(exposition.serve, scraped, trio.Event())
             async with trio.open_nursery() as until_stopped:
-                await until_stopped.start(_serve_https, new_api(services), sockets, context, stop)
-                structlog.get_logger().info("serving", address=address)
+                front_end = FrontEnd(
+                    _guarded(new_api(services), config.limits, metrics),
+                    context,
+                    max_connections=config.limits.connections,
+                    grace_s=GRACE_S,
+                )
+                await until_stopped.start(front_end.serve, sockets, stop)
+                structlog.get_logger().info("serving", address=address, **_at_metrics(scraped))
                 task_status.started(address)
             for_ever.cancel_scope.cancel()
+
+
+def _guarded(api: Litestar, limits: LimitsConfig, metrics: Metrics) -> Access:
+    application: Any = api  # both sides write ASGI's types in words of their own
+    return Access(application, Limits(limits, clock=time.monotonic), metrics, limits.proxies)
+
+
+def _at_metrics(sockets: list[socket.socket]) -> dict[str, str]:
+    return {"metrics": f"localhost:{sockets[0].getsockname()[1]}"} if sockets else {}
 
 
 def _certificates(
@@ -118,52 +159,3 @@ def _certificates(
     if config.tls_certificate:
         return FileCertificates(folder.root / config.tls_certificate, folder.root / config.tls_key)
     return OwnCertificates(folder.https, config.public_host, authority, clock=clock, rng=rng)
-
-
-class _ServerConfig(anycorn.Config):
-    """Hands anycorn a context of ours, which it would otherwise make from files once."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__()
-        self._context = context
-
-    @property
-    def ssl_enabled(self) -> bool:
-        return True
-
-    def create_ssl_context(self) -> ssl.SSLContext:
-        return self._context
-
-
-async def _serve_https(
-    api: Litestar,
-    sockets: list[socket.socket],
-    context: ssl.SSLContext,
-    stop: trio.Event,
-    *,
-    task_status: trio.TaskStatus[object],
-) -> None:
-    quieten_servers()
-    config = _ServerConfig(context)
-    config.bind = [f"fd://{sock.detach()}" for sock in sockets]
-    config.accesslog = None
-    config.errorlog = None
-    config.include_server_header = False
-    config.graceful_timeout = GRACE_S
-    config.keep_alive_timeout = _KEEP_ALIVE_S
-    config.read_timeout = _READ_TIMEOUT_S
-    config.ssl_handshake_timeout = 30.0
-    # Any: both sides write the ASGI types, and trio's TaskStatus, in words of their own.
-    application: Any = api
-    status: Any = task_status
-    try:
-        await anycorn.serve(application, config, shutdown_trigger=stop.wait, task_status=status)
-    except* LifespanFailureError:
-        # What anycorn says when it is cancelled, instead of just being cancelled.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        raise
-
-
-def quieten_servers() -> None:
-    """Keep failed handshakes (port scanners, mostly) from writing tracebacks to the log."""
-    logging.getLogger("anyio.streams.tls").setLevel(logging.CRITICAL + 1)

@@ -17,6 +17,7 @@ from client_lib.wire.licensing_api import CertificateAnswer
 from client_lib.wire.problem import ProblemType
 from licensing.config import Clock
 from licensing.ledger import RevokedCertificate
+from licensing.passphrase import ENVIRONMENT_VARIABLE, Passphrase
 from licensing.refusal import Refusal
 
 SerialNumbers = Callable[[], int]
@@ -40,12 +41,18 @@ class Authority:
         """The CA's certificate."""
         return certificates.certificate_pem(self.certificate)
 
-    def certify(self, identity: Identity, csr: str, *, now: dt.datetime) -> x509.Certificate:
-        """Issue a leaf for the key of a CSR (PEM). Raises Refusal csr-refused."""
+    @staticmethod
+    def public_key(csr: str) -> ec.EllipticCurvePublicKey:
+        """All that is taken from a CSR (PEM): its key. Raises Refusal csr-refused."""
         try:
-            public_key = certificates.public_key_from_csr(csr)
+            return certificates.public_key_from_csr(csr)
         except CertificateError as error:
             raise Refusal(ProblemType.CSR_REFUSED, str(error)) from error
+
+    def certify(
+        self, identity: Identity, public_key: ec.EllipticCurvePublicKey, *, now: dt.datetime
+    ) -> x509.Certificate:
+        """Issue a leaf for a key."""
         return certificates.issue(
             identity,
             public_key,
@@ -70,7 +77,7 @@ class Authority:
         """Answer licensing's own requests for `identity`, as others get theirs over HTTP."""
 
         async def request_certificate(csr: str) -> CertificateAnswer:
-            return self.answer(self.certify(identity, csr, now=clock()))
+            return self.answer(self.certify(identity, self.public_key(csr), now=clock()))
 
         return request_certificate
 
@@ -93,13 +100,34 @@ class Authority:
         )
 
 
-def load_authority(certificate: Path, key: Path, *, serials: SerialNumbers) -> Authority:
-    """Read the CA from its two files. Raises StorageError if they are not a pair."""
+def load_authority(
+    certificate: Path, key: Path, *, serials: SerialNumbers, passphrase: Passphrase | None = None
+) -> Authority:
+    """Read the CA from its two files. Raises StorageError if they are not a pair.
+
+    `passphrase` decrypts the key; then one that is not encrypted is refused.
+    """
+    pem = read_text(key)
+    _require_encryption(key, pem, passphrase)
     try:
         ca = certificates.load_certificate(read_text(certificate))
-        ca_key = certificates.load_key(read_text(key))
+        ca_key = certificates.load_key(pem, passphrase.secret if passphrase else None)
     except CertificateError as error:
         raise StorageError(f"swarm CA {certificate} with key {key}: {error}") from error
     if ca.public_key() != ca_key.public_key():
         raise StorageError(f"{key} is not the key of the swarm CA {certificate}")
     return Authority(ca, ca_key, serials)
+
+
+def _require_encryption(path: Path, pem: str, passphrase: Passphrase | None) -> None:
+    encrypted = "BEGIN ENCRYPTED PRIVATE KEY" in pem
+    if encrypted and passphrase is None:
+        raise StorageError(
+            f"{path} is encrypted: name its passphrase_file in the configuration, or set "
+            f"{ENVIRONMENT_VARIABLE}"
+        )
+    if not encrypted and passphrase is not None and "BEGIN PRIVATE KEY" in pem:
+        raise StorageError(
+            f"a passphrase is configured, but {path} is not encrypted: "
+            "encrypt it with `openssl pkcs8 -topk8`"
+        )

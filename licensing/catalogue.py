@@ -56,7 +56,12 @@ class Catalogue:
             if track.path not in paths:
                 raise _refused(f"the album lists track {track.path!r}, which is not in it")
         return Release(
-            name, torrent.info_hash, torrent.size_bytes, publication.album, publication.torrent
+            name,
+            torrent.info_hash,
+            torrent.size_bytes,
+            publication.album,
+            publication.torrent,
+            publication.rights,
         )
 
     async def page(self, since: int) -> CataloguePage:

@@ -11,6 +11,8 @@ import msgspec
 
 from client_lib.config import load_config
 from client_lib.errors import ConfigError
+from licensing.limits import LimitsConfig
+from licensing.pricing import PriceList
 
 CONFIG_NAME = "licensing.toml"
 DEFAULT_DATA = Path("licensing-data")
@@ -24,15 +26,35 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _Path = Annotated[str, msgspec.Meta(min_length=1)]
 _STORE = re.compile(r"(?=.{1,64}$)[a-z0-9-]+(\.[a-z0-9-]+){2,}")
 
 
 class IssuerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A store whose payment tokens are taken: its `iss`, and key files (PEM) by `kid`."""
+    """A store whose payment tokens are taken: its `iss`, and where its Ed25519 keys are.
+
+    At least one of `keys`, `jwks_file` and `jwks_url`; a `kid` in several counts as in the first.
+    """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-    keys: Annotated[dict[str, _Path], msgspec.Meta(min_length=1)]
+    keys: dict[str, _Path] = {}
+    """Public key files (PEM) by `kid`; read again when they change."""
+    jwks_file: str = ""
+    """A JSON Web Key Set; read again when it changes."""
+    jwks_url: str = ""
+    """`https://…` of a JSON Web Key Set, fetched again as its Cache-Control says."""
+    jwks_ca: str = ""
+    """PEM file with the CA to trust at `jwks_url`; empty: the system's."""
+
+    def __post_init__(self) -> None:
+        """Check what a type cannot say. ValueError becomes a ConfigError naming the file."""
+        if not self.keys and not self.jwks_file and not self.jwks_url:
+            raise ValueError(f"issuers: {self.name} needs keys, jwks_file or jwks_url")
+        if self.jwks_url and not re.fullmatch(r"https://[^/?#@\s]+(/[^#\s]*)?", self.jwks_url):
+            raise ValueError(f"issuers: jwks_url {self.jwks_url!r} is not https://host/path")
+        if self.jwks_ca and not self.jwks_url:
+            raise ValueError("issuers: jwks_ca belongs to a jwks_url")
 
 
 class LicensingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,9 +79,17 @@ class LicensingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_key: str = ""
     """PEM key for `tls_certificate`."""
     ledger: _Path = "ledger.sqlite3"
-    """The ledger's SQLite file."""
+    """The ledger's SQLite file, or `postgresql://user@host/database`."""
+    passphrase_file: str = ""
+    """File with the passphrase of the keys of CA and signer; empty: they are not encrypted."""
     crl_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=604_800)] = 12 * 3600
     """For at least so long trackers can work with a CRL when licensing is away."""
+    price_per_mb_minor: dict[str, str] = {}
+    """Price of 10^6 bytes by currency, in its smallest unit, as exact decimals; none: no credit."""
+    metrics_listen: str = ""
+    """`host:port` on loopback for Prometheus; empty: no metrics."""
+    limits: LimitsConfig = LimitsConfig()
+    """How much anybody may ask."""
     issuers: tuple[IssuerConfig, ...] = ()
     """Stores whose payment tokens are taken."""
 
@@ -74,6 +104,11 @@ class LicensingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("trackers: one URL appears twice")
         for address in self.listen:
             parse_address(address)
+        if self.metrics_listen and parse_address(self.metrics_listen)[0] not in _LOOPBACK:
+            raise ValueError(
+                f"metrics_listen: {self.metrics_listen!r} is not on loopback (localhost:port), and "
+                "metrics are for no one else"
+            )
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("tls_certificate and tls_key belong together")
         if not self.tls_certificate and re.fullmatch(r"[0-9.]+", self.public_host):
@@ -81,6 +116,7 @@ class LicensingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"public_url: {self.public_url} has an address for a host; a certificate of the "
                 "swarm CA needs a name such as localhost"
             )
+        PriceList.parse(self.price_per_mb_minor)
         names = [issuer.name for issuer in self.issuers]
         if len(set(names)) < len(names):
             raise ValueError("issuers: one name appears twice; give it several keys instead")
@@ -96,9 +132,29 @@ class LicensingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.audience or self.public_url
 
     @property
+    def prices(self) -> PriceList:
+        """`price_per_mb_minor`."""
+        return PriceList.parse(self.price_per_mb_minor)
+
+    def named_files(self) -> tuple[str, ...]:
+        """Every file that this configuration names, but the ledger: what a backup must hold."""
+        own = (self.tls_certificate, self.tls_key, self.passphrase_file)
+        stores = (
+            path
+            for issuer in self.issuers
+            for path in (*issuer.keys.values(), issuer.jwks_file, issuer.jwks_ca)
+        )
+        return tuple(filter(None, (*own, *stores)))
+
+    @property
     def crl_lifetime(self) -> dt.timedelta:
         """`crl_lifetime_s`."""
         return dt.timedelta(seconds=self.crl_lifetime_s)
+
+
+def is_postgres(ledger: str) -> bool:
+    """Whether `ledger` names a PostgreSQL database, not a file."""
+    return ledger.startswith(("postgresql://", "postgres://"))
 
 
 def check_base_url(key: str, url: str) -> None:

@@ -12,13 +12,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_lib.durable import private_folder, write_atomically, write_secret
-from client_lib.errors import StorageError, UsageError
+from client_lib.errors import CertificateError, StorageError, UsageError
 from client_lib.wire import certificates
 from licensing.authority import Authority, SerialNumbers, load_authority
 from licensing.config import CONFIG_NAME, LicensingConfig
 from licensing.issuers import key_id, load_private_key, private_pem, public_pem
+from licensing.passphrase import Passphrase
 from licensing.signer import TorrentSigner
-from licensing.store_sqlite import open_sqlite_ledger
+from licensing.stores import open_ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,9 @@ class DataFolder:
         """Its public half, as a store would hand it over."""
         return self.root / "test-store.pub.pem"
 
-    def authority(self, serials: SerialNumbers) -> Authority:
+    def authority(self, serials: SerialNumbers, passphrase: Passphrase | None = None) -> Authority:
         """Load the swarm CA. Raises StorageError."""
-        return load_authority(self.ca, self.ca_key, serials=serials)
+        return load_authority(self.ca, self.ca_key, serials=serials, passphrase=passphrase)
 
 
 async def found(
@@ -75,9 +76,11 @@ async def found(
     serials: SerialNumbers,
     now: dt.datetime,
     rng: random.Random,
+    passphrase: Passphrase | None = None,
 ) -> LicensingConfig:
     """Make CA, signer, ledger and configuration; `settings` are keys of LicensingConfig.
 
+    `passphrase` encrypts the keys of CA and signer.
     Refuses a folder that has a configuration. A founding that was interrupted can be repeated:
     keys that are there already are kept. Raises UsageError and StorageError.
     """
@@ -87,16 +90,27 @@ async def found(
         config = msgspec.convert(dict(settings), LicensingConfig)
         _refuse_strangers(folder)
         private_folder(folder.root)
-        authority = _found_authority(folder, config.store, serials=serials, now=now)
+        authority = _found_authority(folder, config.store, passphrase, serials=serials, now=now)
         issuers = [_found_test_store(folder, test_store)] if test_store else []
     except msgspec.ValidationError as error:
         raise UsageError(str(error).partition(" - at `$")[0]) from error
     except OSError as error:
         raise StorageError(f"cannot use folder {folder.root}: {error.strerror}") from error
-    signer = TorrentSigner(folder.signer, config.store, authority, clock=lambda: now, rng=rng)
+    signer = TorrentSigner(
+        folder.signer,
+        config.store,
+        authority,
+        clock=lambda: now,
+        rng=rng,
+        passphrase=passphrase,
+    )
     await signer.refresh()
-    async with open_sqlite_ledger(folder.root / config.ledger, create=True):
-        pass
+    async with open_ledger(folder, config, create=True) as ledger:
+        if await ledger.sales() or await ledger.releases(0, 1):
+            raise UsageError(
+                "the ledger holds releases or sales already, and they belong to another swarm CA: "
+                "take that one's folder, or an empty ledger"
+            )
     write_atomically(folder.config, render_config(config, issuers).encode(), mode=0o600)
     return config
 
@@ -113,16 +127,25 @@ def _refuse_strangers(folder: DataFolder) -> None:
 
 
 def _found_authority(
-    folder: DataFolder, store: str, *, serials: SerialNumbers, now: dt.datetime
+    folder: DataFolder,
+    store: str,
+    passphrase: Passphrase | None,
+    *,
+    serials: SerialNumbers,
+    now: dt.datetime,
 ) -> Authority:
+    secret = passphrase.secret if passphrase else None
     if not folder.ca_key.exists():
-        key_pem = certificates.key_pem(certificates.new_key())
+        key_pem = certificates.key_pem(certificates.new_key(), secret)
         write_secret(folder.ca_key, key_pem.encode())
     if not folder.ca.exists():
-        key = certificates.load_key(folder.ca_key.read_text())
+        try:
+            key = certificates.load_key(folder.ca_key.read_text(), secret)
+        except CertificateError as error:
+            raise StorageError(f"{folder.ca_key}: {error}") from error
         ca = certificates.new_ca(f"{store} swarm CA"[:64], key, serial=serials(), now=now)
         write_atomically(folder.ca, certificates.certificate_pem(ca).encode())
-    return folder.authority(serials)
+    return folder.authority(serials, passphrase)
 
 
 def _found_test_store(folder: DataFolder, name: str) -> tuple[str, str, str]:
@@ -163,19 +186,46 @@ leeway_s = {config.leeway_s}
 tls_certificate = {_toml(config.tls_certificate)}
 tls_key = {_toml(config.tls_key)}
 
-# The ledger's SQLite file.
+# The ledger: an SQLite file, or a database such as postgresql://user@host:5432/albumswarm
+# (keep its password in ~/.pgpass).
 ledger = {_toml(config.ledger)}
+
+# File with the passphrase that encrypts the keys of CA and torrent signer. Empty: they are not
+# encrypted, unless the environment has an ALBUMSWARM_LICENSING_PASSPHRASE.
+passphrase_file = {_toml(config.passphrase_file)}
 
 # For at least so many seconds trackers can work with a revocation list while this service
 # is away.
 crl_lifetime_s = {config.crl_lifetime_s}
+
+# Prometheus metrics at http://localhost:9443/metrics, say; loopback only. Empty: none.
+metrics_listen = {_toml(config.metrics_listen)}
+
+# How much anybody may ask; these are the defaults. More keys: docs/how-to/run-licensing.md
+# [limits]
+# address_per_s = 50.0
+# device_per_s = 10.0
+# failures_per_s = 0.2
+# certificates_per_day = 24
 """
+    text += """
+# Prepaid credit: what a megabyte (10^6 bytes) costs in a currency's smallest unit, as an exact
+# decimal; "2.5" is 2.5 cents. Without prices only albums are sold.
+"""
+    text += "" if config.price_per_mb_minor else "# "
+    text += "[price_per_mb_minor]\n"
+    for currency, price in (config.price_per_mb_minor or {"# EUR": "2.5"}).items():
+        text += f"{currency} = {_toml(price)}\n"
     if not issuers:
         text += """
-# Stores whose payment tokens are taken: `iss`, and Ed25519 public keys (PEM) by `kid`.
+# Stores whose payment tokens are taken: `iss`, and Ed25519 public keys (PEM) by `kid`, or a
+# JSON Web Key Set.
 # [[issuers]]
 # name = "shop.example.com"
 # keys = { "2026-11" = "shop.pub.pem" }
+# [[issuers]]
+# name = "other.example.com"
+# jwks_url = "https://other.example.com/.well-known/jwks.json"
 """
     for name, kid, path in issuers:
         text += f"""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import trio
+from cryptography import x509
 
 from client_lib.wire.certificates import LicenceIdentity
 from client_lib.wire.licence import LicenceId
@@ -12,20 +13,24 @@ from client_lib.wire.licensing_api import CertificateAnswer, Library
 from client_lib.wire.signature import Stamp, stamp
 from licensing.authority import Authority
 from licensing.catalogue import Catalogue
-from licensing.ledger import IssuedCertificate, Ledger
+from licensing.ledger import HeldLicence, Ledger
 from licensing.signer import TorrentSigner
 from licensing.trackers import announce_tiers
 
 
 @dataclass(frozen=True, slots=True)
 class Licences:
-    """What a device may ask about its licences. `trackers`: base URLs."""
+    """What a device may ask about its licences.
+
+    `trackers`: base URLs. `certificates_per_day`: for each licence on each device.
+    """
 
     ledger: Ledger
     authority: Authority
     catalogue: Catalogue
     signer: TorrentSigner
     trackers: tuple[str, ...]
+    certificates_per_day: int
 
     async def library(self, device_id: str) -> Library:
         """Every licence of the device; none yet is an empty library."""
@@ -34,16 +39,16 @@ class Licences:
     async def certificate(
         self, licence_id: LicenceId, device_id: str, csr: str, *, now: dt.datetime
     ) -> CertificateAnswer:
-        """Issue a licence certificate. Raises Refusal (unknown, revoked, limit, CSR)."""
-        held = await self.ledger.held_licence(licence_id, device_id)
-        identity = LicenceIdentity(held.licence_id, held.name, held.info_hash)
-        leaf = self.authority.certify(identity, csr, now=now)
-        # Recorded before it is handed out, and checked again in that transaction: whatever
-        # leaves here can be revoked.
-        issued = IssuedCertificate(
-            leaf.serial_number, licence_id, device_id, leaf.not_valid_after_utc
+        """Issue a licence certificate. Raises Refusal (unknown, revoked, limits, CSR)."""
+        public_key = self.authority.public_key(csr)
+
+        def make(held: HeldLicence) -> x509.Certificate:
+            identity = LicenceIdentity(held.licence_id, held.name, held.info_hash)
+            return self.authority.certify(identity, public_key, now=now)
+
+        leaf = await self.ledger.issue_certificate(
+            licence_id, device_id, make, limit=self.certificates_per_day, now=now
         )
-        await self.ledger.record_certificate(issued, now=now)
         return self.authority.answer(leaf)
 
     async def torrent(self, licence_id: LicenceId, device_id: str, *, now: dt.datetime) -> bytes:

@@ -23,7 +23,7 @@ class Nodes:
             if key.role is Role.SEEDER
             else HostIdentity(key.key_id, key.hosts)
         )
-        leaf = self.authority.certify(identity, csr, now=now)
+        leaf = self.authority.certify(identity, self.authority.public_key(csr), now=now)
         issued = IssuedNodeCertificate(leaf.serial_number, key.key_hash, leaf.not_valid_after_utc)
         await self.ledger.record_node_certificate(issued, now=now)
         return self.authority.answer(leaf)

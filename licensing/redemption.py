@@ -1,4 +1,4 @@
-"""Redemption: a payment token in the hands of a device becomes licences."""
+"""Redemption: a payment token in the hands of a device becomes licences, or prepaid credit."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -9,8 +9,9 @@ from client_lib.wire import payment_token
 from client_lib.wire.licence import licence_id_from
 from client_lib.wire.payment_token import PaymentToken
 from client_lib.wire.problem import ProblemType
-from licensing.issuers import IssuerKeys
-from licensing.ledger import Ledger, Line, Redeemed, Redemption
+from licensing.issuers import Issuers
+from licensing.ledger import Ledger, Line, Redeemed, Redemption, TopUp
+from licensing.pricing import PriceList
 from licensing.refusal import Refusal
 
 
@@ -22,32 +23,29 @@ class Redemptions:
     """
 
     ledger: Ledger
-    issuers: IssuerKeys
+    issuers: Issuers
     audience: str
     leeway_s: int
+    prices: PriceList
     random_bytes: Callable[[int], bytes]
 
     async def redeem(self, compact: str, device_id: str, *, now: dt.datetime) -> Redeemed:
         """See `Ledger.redeem`. Raises Refusal."""
         try:
-            token = payment_token.verify(
-                compact,
-                keys=self.issuers,
-                audience=self.audience,
-                now=now,
-                leeway_s=self.leeway_s,
-                check_expiry=False,
+            token = await self.issuers.verified(
+                lambda keys: payment_token.verify(
+                    compact,
+                    keys=keys,
+                    audience=self.audience,
+                    now=now,
+                    leeway_s=self.leeway_s,
+                    check_expiry=False,
+                )
             )
         except PaymentTokenError as error:
             raise Refusal(
                 ProblemType.PAYMENT_TOKEN_REFUSED, str(error), reason=error.reason
             ) from error
-        if token.credit is not None:
-            raise Refusal(
-                ProblemType.PAYMENT_TOKEN_REFUSED,
-                "this service sells albums only; it takes no tokens for prepaid credit",
-                reason="credit",
-            )
         return await self.ledger.redeem(self._redemption(token, device_id, now), now=now)
 
     def _redemption(self, token: PaymentToken, device_id: str, now: dt.datetime) -> Redemption:
@@ -67,6 +65,8 @@ class Redemptions:
             device_id=device_id,
             lines=lines,
             expired_at=self._expired_at(token, now),
+            topup=TopUp(token.credit.amount_minor, token.credit.currency) if token.credit else None,
+            spendable=token.credit is None or token.credit.currency in self.prices.currencies,
         )
 
     def _expired_at(self, token: PaymentToken, now: dt.datetime) -> dt.datetime | None:

@@ -21,6 +21,7 @@ class SignedCrl:
     etag: str
     sequence: int
     this_update: dt.datetime
+    next_update: dt.datetime
 
 
 class RevocationLists:
@@ -33,6 +34,11 @@ class RevocationLists:
         self._lifetime = lifetime
         self._current: SignedCrl | None = None
         self._signing = trio.Lock()
+
+    @property
+    def newest(self) -> SignedCrl | None:
+        """The CRL that was signed last, fresh or not."""
+        return self._current
 
     async def current(self, now: dt.datetime) -> SignedCrl:
         """The CRL as of now.
@@ -58,13 +64,11 @@ class RevocationLists:
         # The sequence before the entries: a revocation in between is listed and signed twice
         # rather than not at all.
         sequence = await self._ledger.revocation_sequence()
-        number = await self._ledger.next_crl_number()
+        number = await self._ledger.next_crl_number(now=now)
         revoked = await self._ledger.revoked_certificates(now)
         this_update = now.replace(microsecond=0)
+        next_update = this_update + self._lifetime + REBUILT_EVERY
         der = self._authority.sign_crl(
-            revoked,
-            number=number,
-            now=this_update,
-            next_update=this_update + self._lifetime + REBUILT_EVERY,
+            revoked, number=number, now=this_update, next_update=next_update
         )
-        return SignedCrl(der, f'"crl-{number}"', sequence, now)
+        return SignedCrl(der, f'"crl-{number}"', sequence, now, next_update)

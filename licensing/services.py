@@ -8,8 +8,11 @@ from licensing.config import Clock
 from licensing.ledger import Ledger
 from licensing.licences import Licences
 from licensing.nodes import Nodes
+from licensing.purchases import Purchases
+from licensing.readiness import Readiness
 from licensing.redemption import Redemptions
 from licensing.revocation_list import RevocationLists
+from licensing.revocations import Revocations
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,10 @@ class Services:
     ledger: Ledger
     authority: Authority
     redemptions: Redemptions
+    purchases: Purchases
+    revocations: Revocations
     licences: Licences
     catalogue: Catalogue
     nodes: Nodes
     revocation_lists: RevocationLists
+    readiness: Readiness

@@ -16,20 +16,31 @@ from client_lib.transport.credential import (
 from client_lib.wire.certificates import Identity, SignerIdentity
 from licensing.authority import Authority
 from licensing.config import Clock
+from licensing.passphrase import Passphrase
 
 SIGNER_NUMBER = 1
 _CHECKED_EVERY_S = 24 * 3600.0  # the life is a year: the day does not matter
 
 
 async def own_credential(
-    path: Path, identity: Identity, authority: Authority, *, clock: Clock, rng: random.Random
+    path: Path,
+    identity: Identity,
+    authority: Authority,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    passphrase: Passphrase | None = None,
 ) -> Credential:
-    """A credential of licensing itself, from disk while it is fresh, else issued anew."""
+    """A credential of licensing itself, from disk while it is fresh, else issued anew.
+
+    With a `passphrase`, its key is encrypted at rest.
+    """
     ask = authority.self_service(identity, clock)
-    stored = load_credential_file(path)
+    ca, secret = authority.certificate, passphrase.secret if passphrase else None
+    stored = load_credential_file(path, secret)
     if stored is not None and not _is_for(stored, identity):
-        return await request_credential(path, ask, ca=authority.certificate, now=clock())
-    return await obtain_credential(path, ask, ca=authority.certificate, now=clock(), rng=rng)
+        return await request_credential(path, ask, ca=ca, now=clock(), passphrase=secret)
+    return await obtain_credential(path, ask, ca=ca, now=clock(), rng=rng, passphrase=secret)
 
 
 def _is_for(credential: Credential, identity: Identity) -> bool:
@@ -43,7 +54,14 @@ class TorrentSigner:
     """Holds the signer's credential and keeps it fresh."""
 
     def __init__(
-        self, path: Path, store: str, authority: Authority, *, clock: Clock, rng: random.Random
+        self,
+        path: Path,
+        store: str,
+        authority: Authority,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        passphrase: Passphrase | None = None,
     ) -> None:
         """Hold nothing until `refresh`."""
         self.store = store
@@ -51,6 +69,7 @@ class TorrentSigner:
         self._authority = authority
         self._clock = clock
         self._rng = rng
+        self._passphrase = passphrase
         self._credential: Credential | None = None
 
     @property
@@ -64,7 +83,12 @@ class TorrentSigner:
         """Load the credential, or issue it if it is missing, another store's or half spent."""
         identity = SignerIdentity(SIGNER_NUMBER, self.store)
         self._credential = await own_credential(
-            self._path, identity, self._authority, clock=self._clock, rng=self._rng
+            self._path,
+            identity,
+            self._authority,
+            clock=self._clock,
+            rng=self._rng,
+            passphrase=self._passphrase,
         )
 
     async def keep_fresh(self) -> None:

@@ -3,11 +3,13 @@
 import contextlib
 import datetime as dt
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import trio
 from cyclopts import Parameter
 from rich.console import Console
@@ -20,6 +22,7 @@ from client_lib.errors import UsageError
 from client_lib.service import configure_logs, run_until_signalled
 from client_lib.transport.licensing_client import open_licensing
 from client_lib.wire.release import parse_audio_format, parse_release_id
+from client_lib.wire.rights import RightsHolder, require_whole
 from seeder import app as service
 from seeder.config import SeederConfig, configure
 from seeder.origin import FolderOrigin
@@ -29,6 +32,7 @@ from seeder.status import NodeStatus, read_status
 from seeder.tags import Overrides
 
 Flag = Annotated[bool, Parameter(negative=())]
+Several = Annotated[tuple[str, ...], Parameter(negative=())]
 
 app = new_app("albumswarm-seeder", "Publish albums and guarantee their delivery.", __version__)
 
@@ -69,6 +73,7 @@ async def publish_command(
     artist: str | None = None,
     title: str | None = None,
     year: int | None = None,
+    rights_holder: Several = (),
     json: Flag = False,
     common: CommonOptions = CommonOptions(),
     licensing: LicensingOptions = LicensingOptions(),
@@ -92,6 +97,9 @@ async def publish_command(
         Album title, instead of what the tags say.
     year
         Year, instead of what the tags say.
+    rights_holder
+        Who shares in the sales from now on, NAME=BASIS_POINTS, such as "A Label=7000"; may be
+        repeated, and sums to 10000. Without it: the artist, or as it is.
     json
         Print the catalogue entry as JSON.
     """
@@ -101,6 +109,7 @@ async def publish_command(
         parse_release_id(release),
         parse_audio_format(format),
         Overrides(artist, title, _checked_year(year)),
+        _rights(rights_holder),
     )
     origin = FolderOrigin(config.origin_folder)
     key = service.api_key(config)
@@ -116,6 +125,8 @@ async def publish_command(
     what = f"{entry.name}: {entry.album.artist} - {entry.album.title}, {entry.size_bytes} bytes"
     if result.new:
         print_text(f"published {what}, info-hash {entry.info_hash}")
+    elif wanted.rights:
+        print_text(f"already published {what}: rights as named from now on")
     else:
         print_text(f"already published {what}: nothing to do")
 
@@ -240,6 +251,22 @@ def _progress_bar() -> Iterator[PublishProgress]:
             bars.update(tasks[step], completed=done_bytes, total=total_bytes)
 
         yield report
+
+
+def _rights(shares: tuple[str, ...]) -> tuple[RightsHolder, ...] | None:
+    holders = []
+    for share in shares:
+        name, _, points = share.rpartition("=")
+        if not name or not re.fullmatch(r"[0-9]{1,5}", points):
+            raise UsageError(f"--rights-holder {share!r} is not NAME=BASIS_POINTS")
+        holders.append({"name": name, "share_bp": int(points)})
+    try:
+        rights = msgspec.convert(holders, tuple[RightsHolder, ...])
+        if shares:
+            require_whole(rights)
+    except ValueError as error:  # msgspec's, too
+        raise UsageError(f"--rights-holder: {error}") from error
+    return rights or None
 
 
 def _checked_year(year: int | None) -> int | None:

@@ -20,6 +20,7 @@ from client_lib.wire.infohash import InfoHash
 from client_lib.wire.licensing_api import MAX_TORRENT_BYTES, CatalogueEntry, Publication
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName, torrent_name
+from client_lib.wire.rights import RightsHolder
 from seeder.album_folder import AlbumFolder, copy_album, survey
 from seeder.origin import FolderOrigin
 from seeder.staging import exclusively, staging_folder
@@ -41,12 +42,16 @@ Progress = Callable[[Step, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What to publish, from where, under which name."""
+    """What to publish, from where, under which name, for whom.
+
+    `rights` None: the whole to the artist, or as they are if it is published already.
+    """
 
     source: Path
     release_id: ReleaseId
     audio_format: AudioFormat
     overrides: Overrides | None = None
+    rights: tuple[RightsHolder, ...] | None = None
 
     @property
     def name(self) -> TorrentName:
@@ -90,7 +95,7 @@ async def publish(
         entry = await licensing.publish(
             release.release_id,
             release.audio_format,
-            Publication(album=album, torrent=torrent),
+            Publication(album=album, torrent=torrent, rights=release.rights),
         )
     except LicensingRefused:
         if installed:  # what may not be sold is not kept

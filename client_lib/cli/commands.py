@@ -27,7 +27,8 @@ from client_lib.download.job import DownloadJob
 from client_lib.download.library import DownloadState
 from client_lib.download.verification import FileState
 from client_lib.errors import DownloadError, LicenceRefused, RefusedError, UsageError
-from client_lib.wire.licensing_api import LicenceRecord, LicenceState
+from client_lib.wire.licensing_api import Balance, LicenceRecord, LicenceState
+from client_lib.wire.money import money_text
 
 _HELP = """Get the albums you bought: redeem the store's payment token, then download.
 
@@ -52,14 +53,20 @@ async def redeem(
     *,
     options: Options = _NO_OPTIONS,
 ) -> None:
-    """Turn payment tokens into licences of this device. Safe to repeat."""
+    """Turn payment tokens into licences of this device, or prepaid credit. Safe to repeat."""
+    balances: tuple[Balance, ...] = ()
     async with open_client(options.settings()) as client:
         redeemed: list[LicenceRecord] = []
         for token in arguments_or_input(tokens, "payment token"):
-            redeemed += await client.redeem(token)
+            licences = await client.redeem(token)
+            redeemed += licences
+            if not licences:
+                balances = await client.balances()
     if options.json:
-        print_json({"licences": redeemed})
+        print_json({"licences": redeemed} | ({"balances": balances} if balances else {}))
         return
+    for balance in balances:
+        print_text(f"credit: {money_text(balance.balance_minor, balance.currency)}")
     for licence in redeemed:
         print_text(f"{licence.name}: {title(licence)}, {decimal(licence.size_bytes)}")
 

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import random
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -23,8 +24,16 @@ from client_lib.membership import TORRENT_FILE
 from client_lib.swarm.session import open_session
 from client_lib.transport.licensing_client import LicensingClient, open_licensing
 from client_lib.wire.certificates import certificate_pem, load_certificate
-from client_lib.wire.licensing_api import MAX_TORRENT_BYTES, LicenceRecord
+from client_lib.wire.licensing_api import (
+    MAX_TORRENT_BYTES,
+    Balance,
+    LicenceRecord,
+    PurchaseAnswer,
+    PurchaseRequest,
+    ReleaseQuote,
+)
 from client_lib.wire.metainfo import Metainfo
+from client_lib.wire.release import ReleaseId, TorrentName, split_torrent_name
 
 
 def utc_now() -> dt.datetime:
@@ -51,12 +60,39 @@ class Client:
     async def redeem(self, payment_token: str) -> tuple[LicenceRecord, ...]:
         """Turn a store's payment token into licences of this device. Safe to repeat.
 
-        Raises LicensingRefused, UnreachableError.
+        None for a token that topped up prepaid credit: see `balances`. Raises LicensingRefused,
+        UnreachableError.
         """
         redeemed = await self._licensing.redeem(payment_token)
         await self._swarm_ca()
         self.library.keep_licences(await self._licensing.library())
         return redeemed.licences
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Prepaid credit that this device may spend. Raises LicensingRefused, UnreachableError."""
+        return await self._licensing.balances()
+
+    async def quote(self, release_id: ReleaseId) -> ReleaseQuote:
+        """Every format of a release, with its size and its prices in prepaid credit.
+
+        Raises LicensingRefused (unknown release), UnreachableError.
+        """
+        return await self._licensing.quote(release_id)
+
+    async def buy(self, name: TorrentName, currency: str) -> PurchaseAnswer:
+        """Buy a release with prepaid credit; what the customer owns is not charged again.
+
+        So it is safe to repeat after any error. Raises LicensingRefused (insufficient credit, not
+        for sale, unknown release), UnreachableError.
+        """
+        release_id, audio_format = split_torrent_name(name)
+        bought = await self._licensing.buy(
+            PurchaseRequest(release_id, audio_format, currency),
+            idempotency_key=secrets.token_urlsafe(24),
+        )
+        await self._swarm_ca()
+        self.library.keep_licences(await self._licensing.library())
+        return bought
 
     async def licences(self, *, refresh: bool = True) -> tuple[LicenceRecord, ...]:
         """Licences of this device; with licensing away (or no `refresh`), as last seen.

@@ -19,13 +19,21 @@ from client_lib.transport.tls import client_context
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import (
     MAX_TORRENT_BYTES,
+    Balance,
+    BalanceAnswer,
     CatalogueEntry,
     CataloguePage,
     CertificateAnswer,
     CertificateRequest,
     Library,
     Publication,
+    PurchaseAnswer,
+    PurchaseRequest,
+    RedemptionAnswer,
     RedemptionRequest,
+    ReleaseQuote,
+    RevocationAnswer,
+    RevocationRequest,
 )
 from client_lib.wire.problem import decode_problem
 from client_lib.wire.release import AudioFormat, ReleaseId
@@ -58,10 +66,37 @@ class LicensingClient:
         self._http = http
         self.url = url
 
-    async def redeem(self, payment_token: str) -> Library:
-        """Turn a payment token into licences of this device."""
+    async def redeem(self, payment_token: str) -> RedemptionAnswer:
+        """Turn a payment token into licences of this device, or prepaid credit."""
         request = RedemptionRequest(payment_token=payment_token)
-        return await self._post("/v1/redemptions", request, Library)
+        return await self._post("/v1/redemptions", request, RedemptionAnswer)
+
+    async def balances(self) -> tuple[Balance, ...]:
+        """Prepaid credit that this device may spend."""
+        answer = await self._call("GET", "/v1/balance")
+        return _decoded(answer, BalanceAnswer, self.url).balances
+
+    async def quote(self, release_id: ReleaseId) -> ReleaseQuote:
+        """Every format of a release, with its size and its prices in prepaid credit."""
+        return _decoded(
+            await self._call("GET", f"/v1/releases/{release_id}"), ReleaseQuote, self.url
+        )
+
+    async def buy(self, request: PurchaseRequest, *, idempotency_key: str) -> PurchaseAnswer:
+        """Buy a release with prepaid credit.
+
+        `idempotency_key`, 1 to 64 visible ASCII characters, is new for each purchase; with the
+        same one the same purchase may be repeated, and is paid once.
+        """
+        headers = {"Idempotency-Key": f'"{idempotency_key}"'}  # a structured-field string
+        body = msgspec.json.encode(request)
+        answer = await self._call("POST", "/v1/purchases", body=body, headers=headers)
+        return _decoded(answer, PurchaseAnswer, self.url)
+
+    async def revoke(self, revocation_token: str) -> RevocationAnswer:
+        """Hand in a store's revocation token: a refund, a chargeback, or the end of one."""
+        request = RevocationRequest(revocation_token=revocation_token)
+        return await self._post("/v1/revocations", request, RevocationAnswer)
 
     async def library(self) -> Library:
         """All licences of this device."""

@@ -1,23 +1,19 @@
-"""Payment tokens: what a store signs when it has been paid (JWT, RFC 7519; EdDSA, RFC 8037).
+"""Payment tokens: what a store signs when it has been paid; see `wire.store_token`.
 
 Header `{"alg": "EdDSA", "typ": "payment+jwt", "kid": …}`; every claim is required but
-`device_limit` and `nbf`; exactly one of `items` and `credit`; an unknown claim is refused,
-because a store that misspells one must hear of it before its customer does.
+`device_limit` and `nbf`; exactly one of `items` and `credit`.
 """
 
 import datetime as dt
-import hashlib
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from jwt import api_jws
-from jwt.exceptions import InvalidTokenError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from client_lib.errors import IdentifierError, PaymentTokenError
+from client_lib.errors import PaymentTokenError
+from client_lib.wire import store_token
+from client_lib.wire.money import AmountField, CurrencyField
 from client_lib.wire.release import (
     AudioFormatField,
     ReleaseIdField,
@@ -25,39 +21,29 @@ from client_lib.wire.release import (
     parse_torrent_name,
     torrent_name,
 )
-
-REASONS = frozenset(
-    {
-        "malformed",
-        "algorithm",
-        "type",
-        "issuer",
-        "key",
-        "signature",
-        "audience",
-        "expired",
-        "not-yet-valid",
-        "claims",
-    }
+from client_lib.wire.store_token import (
+    DEFAULT_LEEWAY_S,
+    MAX_TOKEN_CHARACTERS,
+    REASONS,
+    Claims,
+    IdField,
+    IssuerKeys,
+    NameField,
+    TokenType,
 )
-"""Why a token may be refused: `PaymentTokenError.reason`, stable words."""
 
-ALGORITHM = "EdDSA"
-TOKEN_TYPE = "payment+jwt"  # noqa: S105 - a media type (RFC 8725, section 3.11)
+__all__ = [
+    "MAX_TOKEN_CHARACTERS",
+    "REASONS",
+    "Credit",
+    "LineItem",
+    "PaymentToken",
+    "mint",
+    "verify",
+]
+
 DEFAULT_DEVICE_LIMIT = 5
-DEFAULT_LEEWAY_S = 60
-MAX_TOKEN_CHARACTERS = 16_384
-
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")  # unsigned: "algorithm"
-# What msgspec raises for hostile bytes, seen by fuzzing: not only its own errors.
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_MAX_NUMERIC_DATE = 253_402_300_799  # the last second of the year 9999
-
-_Id = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}\Z")]
-_Name = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f]{1,200}\Z")]
-_Instant = Annotated[int, msgspec.Meta(ge=0, le=_MAX_NUMERIC_DATE)]
-_AmountMinor = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
-_Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}\Z")]
+_TYPE = TokenType("payment+jwt", "payment token", PaymentTokenError)  # RFC 8725, section 3.11
 _DeviceLimit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
@@ -66,8 +52,8 @@ class LineItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     release_id: ReleaseIdField
     format: AudioFormatField
-    amount_minor: _AmountMinor
-    currency: _Currency
+    amount_minor: AmountField
+    currency: CurrencyField
 
     def __post_init__(self) -> None:
         """Check the ids once more: `$` in a JSON schema pattern lets a newline through."""
@@ -82,26 +68,16 @@ class LineItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Credit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A top-up of the customer's prepaid balance."""
 
-    amount_minor: _AmountMinor
-    currency: _Currency
+    amount_minor: AmountField
+    currency: CurrencyField
 
 
-class _Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    iss: _Name
-    aud: _Name
-    sub: _Name
-    jti: _Id
-    purchase: _Id
-    iat: _Instant
-    exp: _Instant
-    nbf: _Instant | None = None
+class _Claims(Claims, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    sub: NameField
+    purchase: IdField
     device_limit: _DeviceLimit | None = None
     items: Annotated[tuple[LineItem, ...], msgspec.Meta(max_length=500)] | None = None
     credit: Credit | None = None
-
-
-class _Issuer(msgspec.Struct, frozen=True):
-    iss: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +102,13 @@ class PaymentToken:
 
     def require_unexpired(self, now: dt.datetime, *, leeway_s: int = DEFAULT_LEEWAY_S) -> None:
         """Raise PaymentTokenError("expired") from `expires_at` on, give or take a slow clock."""
-        if now >= self.expires_at + dt.timedelta(seconds=leeway_s):
-            raise PaymentTokenError(
-                "expired", f"the payment token expired at {self.expires_at.isoformat()}"
-            )
+        _TYPE.require_unexpired(self.expires_at, now=now, leeway_s=leeway_s)
 
 
 def verify(
     compact: str,
     *,
-    keys: Mapping[str, Mapping[str, Ed25519PublicKey]],
+    keys: IssuerKeys,
     audience: str,
     now: dt.datetime,
     leeway_s: int = DEFAULT_LEEWAY_S,
@@ -147,101 +120,33 @@ def verify(
     answered again; the caller decides with `PaymentToken.require_unexpired`.
     Raises PaymentTokenError with one of REASONS; no message repeats the token.
     """
-    # The exact alphabet: otherwise one signature could be written in many ways (padding).
-    if len(compact) > MAX_TOKEN_CHARACTERS or not _COMPACT.fullmatch(compact):
-        raise PaymentTokenError("malformed", "the payment token is not a JWS in compact form")
-    kid = _key_id(compact)
-    key = _key(compact, kid, keys)
-    try:
-        payload: bytes = api_jws.decode(compact, key, algorithms=[ALGORITHM])
-    except InvalidTokenError as error:
-        raise PaymentTokenError(
-            "signature", "the payment token's signature is not the store's"
-        ) from error
-    return _checked(_claims(payload), compact, audience, now, leeway_s, check_expiry=check_expiry)
-
-
-def _key_id(compact: str) -> str:
-    try:
-        header = api_jws.get_unverified_header(compact)
-    except InvalidTokenError as error:
-        raise PaymentTokenError("malformed", "the payment token's header is not JSON") from error
-    if header.get("alg") != ALGORITHM:
-        raise PaymentTokenError("algorithm", f"the payment token's alg is not {ALGORITHM}")
-    if header.get("typ") != TOKEN_TYPE:
-        raise PaymentTokenError("type", f"the payment token's typ is not {TOKEN_TYPE}")
-    if "b64" in header:  # RFC 7797: another signing input than everybody else sees
-        raise PaymentTokenError("malformed", "the payment token has a b64 header")
-    if not isinstance(header.get("kid"), str):
-        raise PaymentTokenError("key", "the payment token names no kid")
-    return str(header["kid"])
-
-
-def _key(
-    compact: str, kid: str, keys: Mapping[str, Mapping[str, Ed25519PublicKey]]
-) -> Ed25519PublicKey:
-    try:
-        unverified = api_jws.decode(compact, options={"verify_signature": False})
-        issuer = msgspec.json.decode(unverified, type=_Issuer).iss
-    except (InvalidTokenError, *_NOT_JSON) as error:
-        raise PaymentTokenError("malformed", "the payment token's claims are not JSON") from error
-    if issuer not in keys:
-        raise PaymentTokenError("issuer", "the payment token comes from an unknown store")
-    if kid not in keys[issuer]:
-        raise PaymentTokenError("key", "the payment token's kid is no key of its store")
-    return keys[issuer][kid]
-
-
-def _claims(payload: bytes) -> _Claims:
-    try:
-        return msgspec.json.decode(payload, type=_Claims)
-    except (IdentifierError, *_NOT_JSON) as error:
-        raise PaymentTokenError("claims", f"the payment token's claims: {error}") from error
-
-
-def _checked(
-    claims: _Claims,
-    compact: str,
-    audience: str,
-    now: dt.datetime,
-    leeway_s: int,
-    *,
-    check_expiry: bool,
-) -> PaymentToken:
-    if claims.aud != audience:
-        raise PaymentTokenError("audience", "the payment token is meant for another service")
-    items = claims.items or ()
-    if bool(items) == (claims.credit is not None):
-        raise PaymentTokenError("claims", "the payment token needs either items or credit")
-    if len({item.name for item in items}) < len(items):
-        raise PaymentTokenError("claims", "the payment token names a release twice")
-    if claims.exp <= claims.iat:
-        raise PaymentTokenError("claims", "the payment token expires before it is issued")
+    claims = _TYPE.open(compact, _Claims, keys=keys, audience=audience)
+    _require_goods(claims)
+    _TYPE.require_valid(claims, now=now, leeway_s=leeway_s)
     token = PaymentToken(
         issuer=claims.iss,
         audience=claims.aud,
         subject=claims.sub,
         token_id=claims.jti,
         purchase=claims.purchase,
-        issued_at=_instant(claims.iat),
-        expires_at=_instant(claims.exp),
+        issued_at=store_token.instant(claims.iat),
+        expires_at=store_token.instant(claims.exp),
         device_limit=claims.device_limit or DEFAULT_DEVICE_LIMIT,
-        items=items,
+        items=claims.items or (),
         credit=claims.credit,
-        digest=hashlib.sha256(compact.encode()).hexdigest(),
+        digest=store_token.digest(compact),
     )
-    valid_from = _instant(max(claims.iat, claims.nbf or 0))
-    if now + dt.timedelta(seconds=leeway_s) < valid_from:
-        raise PaymentTokenError(
-            "not-yet-valid", f"the payment token is valid from {valid_from.isoformat()}"
-        )
     if check_expiry:
         token.require_unexpired(now, leeway_s=leeway_s)
     return token
 
 
-def _instant(seconds: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+def _require_goods(claims: _Claims) -> None:
+    items = claims.items or ()
+    if bool(items) == (claims.credit is not None):
+        raise _TYPE.refusal("claims", "needs either items or credit")
+    if len({item.name for item in items}) < len(items):
+        raise _TYPE.refusal("claims", "names a release twice")
 
 
 def mint(
@@ -266,12 +171,11 @@ def mint(
         sub=subject,
         jti=token_id,
         purchase=purchase,
-        iat=int(issued_at.timestamp()),
-        exp=int(expires_at.timestamp()),
+        iat=store_token.numeric_date(issued_at),
+        exp=store_token.numeric_date(expires_at),
         device_limit=device_limit,
         items=items or None,
         credit=credit,
     )
-    payload = msgspec.json.encode(claims)
-    _checked(_claims(payload), "", audience, issued_at, 0, check_expiry=False)
-    return api_jws.encode(payload, key, ALGORITHM, headers={"typ": TOKEN_TYPE, "kid": kid})
+    _require_goods(claims)
+    return _TYPE.seal(claims, key=key, kid=kid)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import msgspec
 
+from client_lib.wire.money import Money
+
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:albumswarm:problem:"
 
@@ -20,6 +22,11 @@ class ProblemType(enum.StrEnum):
     PURCHASE_MISMATCH = _PREFIX + "purchase-mismatch"
     PURCHASE_REVOKED = _PREFIX + "purchase-revoked"
     DEVICE_LIMIT_REACHED = _PREFIX + "device-limit-reached"
+    REVOCATION_TOKEN_REFUSED = _PREFIX + "revocation-token-refused"
+    IDEMPOTENCY_KEY_REFUSED = _PREFIX + "idempotency-key-refused"
+    IDEMPOTENCY_KEY_REUSED = _PREFIX + "idempotency-key-reused"
+    INSUFFICIENT_CREDIT = _PREFIX + "insufficient-credit"
+    NOT_FOR_SALE = _PREFIX + "not-for-sale"
     UNKNOWN_RELEASE = _PREFIX + "unknown-release"
     UNKNOWN_LICENCE = _PREFIX + "unknown-licence"
     LICENCE_REVOKED = _PREFIX + "licence-revoked"
@@ -29,6 +36,8 @@ class ProblemType(enum.StrEnum):
     NOT_FOUND = _PREFIX + "not-found"
     METHOD_NOT_ALLOWED = _PREFIX + "method-not-allowed"
     TOO_LARGE = _PREFIX + "too-large"
+    TOO_SLOW = _PREFIX + "too-slow"
+    TOO_MANY_REQUESTS = _PREFIX + "too-many-requests"
     NOT_READY = _PREFIX + "not-ready"
     INTERNAL = _PREFIX + "internal"
 
@@ -36,7 +45,8 @@ class ProblemType(enum.StrEnum):
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One problem document. `reason` refines the type where a program may want to know.
 
-    Unknown members are ignored when reading, as RFC 9457 section 3.2 asks.
+    `balance` and `price` come with insufficient-credit. Unknown members are ignored when
+    reading, as RFC 9457 section 3.2 asks.
     """
 
     type: str
@@ -44,6 +54,8 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     status: Annotated[int, msgspec.Meta(ge=400, le=599)]
     detail: Annotated[str, msgspec.Meta(max_length=2000)] = ""
     reason: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    balance: Money | None = None
+    price: Money | None = None
 
 
 def encode_problem(problem: Problem) -> bytes:

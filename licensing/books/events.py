@@ -6,6 +6,7 @@ import hashlib
 import msgspec
 
 from client_lib.wire.release import Album
+from client_lib.wire.rights import RightsHolder
 from licensing.books.sql import Sql, to_ms
 
 
@@ -14,12 +15,13 @@ class _Event(msgspec.Struct, frozen=True, tag_field="kind"):
 
 
 class SoldLine(msgspec.Struct, frozen=True):
-    """One release of a sale."""
+    """One release of a sale. `rights_version`: the rights that its royalties follow, 0: default."""
 
     licence_id: str
     name: str
     amount_minor: int
     currency: str
+    rights_version: int = 0
 
 
 class Sale(_Event, frozen=True, tag="sale"):
@@ -44,6 +46,50 @@ class DeviceAttached(_Event, frozen=True, tag="device-attached"):
     digest: str
     device_limit: int
     device_id: str
+
+
+class CreditAdded(_Event, frozen=True, tag="credit"):
+    """A purchase of prepaid credit was redeemed for the first time: the balance grows."""
+
+    store: str
+    purchase: str
+    subject: str
+    token_id: str
+    digest: str
+    device_limit: int
+    device_id: str
+    amount_minor: int
+    currency: str
+
+
+class Bought(_Event, frozen=True, tag="debit"):
+    """A release was bought with prepaid credit: the balance shrinks by the line's amount.
+
+    `purchase` is licensing's own; the device is its first. `balance_minor` is what was left.
+    """
+
+    store: str
+    purchase: str
+    subject: str
+    device_limit: int
+    device_id: str
+    idempotency_key: str
+    line: SoldLine
+    balance_minor: int
+
+
+class AlreadyOwned(_Event, frozen=True, tag="already-owned"):
+    """A release was ordered that the customer owned: no charge.
+
+    The device joins the licence's purchase, if it was not on it yet. `balance_minor` is of the
+    owner's account in `currency`, 0 if there is none.
+    """
+
+    device_id: str
+    idempotency_key: str
+    licence_id: str
+    currency: str
+    balance_minor: int
 
 
 class CertificateIssued(_Event, frozen=True, tag="certificate"):
@@ -73,16 +119,60 @@ class ReleasePublished(_Event, frozen=True, tag="release"):
     torrent: str
 
 
+class RightsAssigned(_Event, frozen=True, tag="rights"):
+    """Who gets what of a release's sales, from here on. Versions count 1, 2, … per release."""
+
+    name: str
+    version: int
+    holders: tuple[RightsHolder, ...]
+
+
+class RevocationReceived(_Event, frozen=True, tag="revocation"):
+    """A store's revocation token was taken, for the first time.
+
+    What it changed follows as an event of its own; nothing follows if it changed nothing.
+    """
+
+    store: str
+    token_id: str
+    digest: str
+    purchase: str
+    cause: str
+
+
 class PurchaseRevoked(_Event, frozen=True, tag="purchase-revoked"):
-    """A refund or chargeback."""
+    """A refund or chargeback (`cause`) of a purchase, which may not have been redeemed yet.
+
+    The changes are those of the account that the purchase topped up or was paid from.
+    """
 
     store: str
     purchase: str
     reason: str
+    cause: str = "refund"
+    balance_change_minor: int = 0
+    shortfall_change_minor: int = 0
+
+
+class PurchaseReinstated(_Event, frozen=True, tag="purchase-reinstated"):
+    """A refund or chargeback was taken back; the changes as in PurchaseRevoked."""
+
+    store: str
+    purchase: str
+    reason: str
+    balance_change_minor: int = 0
+    shortfall_change_minor: int = 0
 
 
 class LicenceRevoked(_Event, frozen=True, tag="licence-revoked"):
     """One licence was revoked."""
+
+    licence_id: str
+    reason: str
+
+
+class LicenceReinstated(_Event, frozen=True, tag="licence-reinstated"):
+    """The revocation of one licence was taken back."""
 
     licence_id: str
     reason: str
@@ -103,25 +193,40 @@ class ApiKeyRevoked(_Event, frozen=True, tag="api-key-revoked"):
     key_id: str
 
 
+class CrlNumbered(_Event, frozen=True, tag="crl"):
+    """A number was taken for a revocation list that is about to be signed."""
+
+    number: int
+
+
 Event = (
     Sale
     | DeviceAttached
+    | CreditAdded
+    | Bought
+    | AlreadyOwned
     | CertificateIssued
     | NodeCertificateIssued
     | ReleasePublished
+    | RightsAssigned
+    | RevocationReceived
     | PurchaseRevoked
+    | PurchaseReinstated
     | LicenceRevoked
+    | LicenceReinstated
     | ApiKeyAdded
     | ApiKeyRevoked
+    | CrlNumbered
 )
 
-_GENESIS = bytes(32)
+GENESIS = bytes(32)
+"""What the first event follows."""
 
 
 def append(sql: Sql, event: Event, now: dt.datetime) -> None:
     """Append one event. Its hash covers its predecessor's, so no row can change unseen."""
     last = sql.rows("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")
-    seq, previous = (int(last[0][0]), bytes(last[0][1])) if last else (0, _GENESIS)
+    seq, previous = (int(last[0][0]), bytes(last[0][1])) if last else (0, GENESIS)
     body = msgspec.json.encode(event).decode()
     at = to_ms(now)
     sql.rows(
@@ -137,12 +242,3 @@ def append(sql: Sql, event: Event, now: dt.datetime) -> None:
 def link(previous: bytes, seq: int, at: int, body: str) -> bytes:
     """SHA-256 over the predecessor's hash, the row's number, its time and its body."""
     return hashlib.sha256(previous + f"{seq}\n{at}\n{body}".encode()).digest()
-
-
-def verify_chain(rows: list[tuple[int, int, str, bytes]]) -> None:
-    """Check `(seq, at, body, hash)` of all rows in order. Raises ValueError naming the row."""
-    previous = _GENESIS
-    for expected, (seq, at, body, found) in enumerate(rows, start=1):
-        previous = link(previous, expected, at, body)
-        if seq != expected or found != previous:
-            raise ValueError(f"event {expected} does not follow from the one before it")

@@ -7,20 +7,39 @@ from functools import partial
 from typing import TypeVar
 
 from client_lib.wire.licence import LicenceId
-from client_lib.wire.licensing_api import CatalogueEntry, LicenceRecord
-from client_lib.wire.release import TorrentName
-from licensing.books import api_keys, catalogue, licences, revocations, sales
-from licensing.books.sql import Sql
+from client_lib.wire.licensing_api import (
+    Balance,
+    CatalogueEntry,
+    LicenceRecord,
+    PurchaseAnswer,
+    RevocationAnswer,
+)
+from client_lib.wire.release import ReleaseId, TorrentName
+from licensing.books import (
+    api_keys,
+    catalogue,
+    credit,
+    licences,
+    purchases,
+    refunds,
+    revocations,
+    royalties,
+    sales,
+)
+from licensing.books.sql import Snapshot, Sql, probe
 from licensing.ledger import (
     ApiKey,
     HeldLicence,
-    IssuedCertificate,
     IssuedNodeCertificate,
+    LeafT,
+    Order,
     Published,
     Redeemed,
     Redemption,
     Release,
+    Revocation,
     RevokedCertificate,
+    SoldAlike,
 )
 
 T = TypeVar("T")
@@ -40,9 +59,24 @@ class SqlLedger(abc.ABC):
     async def _read(self, operation: Callable[[Sql], T]) -> T:
         """Run `operation` on a consistent view of everything that is durable."""
 
+    @abc.abstractmethod
+    async def inspect(self, operation: Callable[[Snapshot], T]) -> T:
+        """Run `operation`, which may take long, on one consistent view while others write.
+
+        It has a connection of its own, and ends with the caller when that is cancelled.
+        """
+
     async def redeem(self, redemption: Redemption, *, now: dt.datetime) -> Redeemed:
         """See `Ledger.redeem`."""
         return await self._write(partial(sales.redeem, redemption=redemption, now=now))
+
+    async def balances(self, device_id: str) -> tuple[Balance, ...]:
+        """See `Ledger.balances`."""
+        return await self._read(partial(credit.spendable, device_id=device_id))
+
+    async def buy(self, order: Order, *, now: dt.datetime) -> PurchaseAnswer:
+        """See `Ledger.buy`."""
+        return await self._write(partial(purchases.buy, order=order, now=now))
 
     async def library(self, device_id: str) -> tuple[LicenceRecord, ...]:
         """See `Ledger.library`."""
@@ -54,9 +88,21 @@ class SqlLedger(abc.ABC):
             partial(licences.held_licence, licence_id=licence_id, device_id=device_id)
         )
 
-    async def record_certificate(self, certificate: IssuedCertificate, *, now: dt.datetime) -> None:
-        """See `Ledger.record_certificate`."""
-        await self._write(partial(licences.record_certificate, certificate=certificate, now=now))
+    async def issue_certificate(
+        self,
+        licence_id: LicenceId,
+        device_id: str,
+        make: Callable[[HeldLicence], LeafT],
+        *,
+        limit: int,
+        now: dt.datetime,
+    ) -> LeafT:
+        """See `Ledger.issue_certificate`."""
+        return await self._write(
+            lambda sql: licences.issue_certificate(
+                sql, licence_id, device_id, make, limit=limit, now=now
+            )
+        )
 
     async def record_node_certificate(
         self, certificate: IssuedNodeCertificate, *, now: dt.datetime
@@ -74,6 +120,10 @@ class SqlLedger(abc.ABC):
         """See `Ledger.releases`."""
         return await self._read(partial(catalogue.releases, since=since, limit=limit))
 
+    async def formats(self, release_id: ReleaseId) -> tuple[CatalogueEntry, ...]:
+        """See `Ledger.formats`."""
+        return await self._read(partial(catalogue.formats, release_id=release_id))
+
     async def torrent(self, name: TorrentName) -> bytes:
         """See `Ledger.torrent`."""
         return await self._read(partial(catalogue.torrent, name=name))
@@ -83,15 +133,37 @@ class SqlLedger(abc.ABC):
     ) -> int:
         """See `Ledger.revoke_purchase`."""
         return await self._write(
+            partial(refunds.revoke_purchase, store=store, purchase=purchase, reason=reason, now=now)
+        )
+
+    async def reinstate_purchase(
+        self, store: str, purchase: str, *, reason: str, now: dt.datetime
+    ) -> int:
+        """See `Ledger.reinstate_purchase`."""
+        return await self._write(
             partial(
-                revocations.revoke_purchase, store=store, purchase=purchase, reason=reason, now=now
+                refunds.reinstate_purchase, store=store, purchase=purchase, reason=reason, now=now
             )
         )
+
+    async def apply_revocation(
+        self, revocation: Revocation, *, now: dt.datetime
+    ) -> RevocationAnswer:
+        """See `Ledger.apply_revocation`."""
+        return await self._write(partial(refunds.apply, revocation=revocation, now=now))
 
     async def revoke_licence(self, licence_id: LicenceId, *, reason: str, now: dt.datetime) -> None:
         """See `Ledger.revoke_licence`."""
         await self._write(
             partial(revocations.revoke_licence, licence_id=licence_id, reason=reason, now=now)
+        )
+
+    async def reinstate_licence(
+        self, licence_id: LicenceId, *, reason: str, now: dt.datetime
+    ) -> None:
+        """See `Ledger.reinstate_licence`."""
+        await self._write(
+            partial(revocations.reinstate_licence, licence_id=licence_id, reason=reason, now=now)
         )
 
     async def revoke_api_key(self, key_id: str, *, now: dt.datetime) -> int:
@@ -106,9 +178,9 @@ class SqlLedger(abc.ABC):
         """See `Ledger.revoked_certificates`."""
         return await self._read(partial(revocations.revoked_certificates, now=now))
 
-    async def next_crl_number(self) -> int:
+    async def next_crl_number(self, *, now: dt.datetime) -> int:
         """See `Ledger.next_crl_number`."""
-        return await self._write(revocations.next_crl_number)
+        return await self._write(partial(revocations.next_crl_number, now=now))
 
     async def add_api_key(self, key: ApiKey, *, now: dt.datetime) -> None:
         """See `Ledger.add_api_key`."""
@@ -118,6 +190,14 @@ class SqlLedger(abc.ABC):
         """See `Ledger.api_key`."""
         return await self._read(partial(api_keys.api_key, key_hash=key_hash))
 
+    async def probe(self) -> None:
+        """See `Ledger.probe`."""
+        await self._write(probe)
+
     async def sales(self) -> int:
         """See `Ledger.sales`."""
         return await self._read(sales.count)
+
+    async def sold_between(self, start: dt.datetime, end: dt.datetime) -> tuple[SoldAlike, ...]:
+        """See `Ledger.sold_between`."""
+        return await self._read(partial(royalties.sold_between, start=start, end=end))

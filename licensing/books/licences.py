@@ -1,6 +1,7 @@
 """Licences: who holds them, and the certificates issued for them."""
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from client_lib.wire.problem import ProblemType
 from client_lib.wire.release import Album, TorrentName, split_torrent_name
 from licensing.books import events
 from licensing.books.sql import Sql, from_ms, to_ms
-from licensing.ledger import HeldLicence, IssuedCertificate, IssuedNodeCertificate
+from licensing.ledger import HeldLicence, IssuedNodeCertificate, LeafT
 from licensing.refusal import Refusal
 
 _RECORDS = (
@@ -28,6 +29,12 @@ def purchase_licences(sql: Sql, purchase_id: int) -> tuple[LicenceRecord, ...]:
     """Every licence of a purchase, in the token's order."""
     found = sql.rows(_RECORDS + " WHERE p.purchase_id = ?" + _ORDER, purchase_id)
     return tuple(_record(row) for row in found)
+
+
+def licence(sql: Sql, licence_id: str) -> LicenceRecord:
+    """One licence that is in the books."""
+    (found,) = sql.rows(_RECORDS + " WHERE l.licence_id = ?", licence_id)
+    return _record(found)
 
 
 def library(sql: Sql, device_id: str) -> tuple[LicenceRecord, ...]:
@@ -81,22 +88,55 @@ def held_licence(sql: Sql, licence_id: LicenceId, device_id: str) -> HeldLicence
     return HeldLicence(licence_id, TorrentName(name), InfoHash.from_hex(info_hash))
 
 
-def record_certificate(sql: Sql, certificate: IssuedCertificate, now: dt.datetime) -> None:
-    """See `Ledger.record_certificate`."""
-    held_licence(sql, certificate.licence_id, certificate.device_id)
-    serial, not_after = _serial_text(certificate.serial), to_ms(certificate.not_after)
+def issue_certificate(
+    sql: Sql,
+    licence_id: LicenceId,
+    device_id: str,
+    make: Callable[[HeldLicence], LeafT],
+    *,
+    limit: int,
+    now: dt.datetime,
+) -> LeafT:
+    """See `Ledger.issue_certificate`.
+
+    Looked up, made and recorded in the writer's one transaction: with a read beforehand, in a
+    thread of its own, a certificate costs 1.4 ms of CPU instead of 1.0.
+    """
+    held = held_licence(sql, licence_id, device_id)
+    _require_within_limit(sql, licence_id, device_id, limit, now)
+    leaf = make(held)
+    serial, not_after = _serial_text(leaf.serial_number), to_ms(leaf.not_valid_after_utc)
     sql.rows(
         "INSERT INTO certificates (serial, licence_id, device_id, not_after) VALUES (?, ?, ?, ?)",
         serial,
-        certificate.licence_id,
-        certificate.device_id,
+        licence_id,
+        device_id,
         not_after,
     )
-    events.append(
-        sql,
-        events.CertificateIssued(serial, certificate.licence_id, certificate.device_id, not_after),
-        now,
+    events.append(sql, events.CertificateIssued(serial, licence_id, device_id, not_after), now)
+    return leaf
+
+
+def _require_within_limit(
+    sql: Sql, licence_id: LicenceId, device_id: str, limit: int, now: dt.datetime
+) -> None:
+    # Licence certificates live for 24 hours, so the unexpired ones are those of the last 24.
+    full = sql.rows(
+        "SELECT not_after FROM certificates WHERE licence_id = ? AND device_id = ?"
+        " AND not_after > ? ORDER BY not_after DESC LIMIT 1 OFFSET ?",
+        licence_id,
+        device_id,
+        to_ms(now),
+        limit - 1,
     )
+    if full:
+        wait_s = -(-(int(full[0][0]) - to_ms(now)) // 1000)
+        raise Refusal(
+            ProblemType.TOO_MANY_REQUESTS,
+            f"this device got {limit} certificates for this licence within 24 hours",
+            reason="certificates",
+            retry_after_s=wait_s,
+        )
 
 
 def record_node_certificate(sql: Sql, certificate: IssuedNodeCertificate, now: dt.datetime) -> None:

@@ -1,4 +1,4 @@
-"""Revocations of purchases, licences and API keys, and what the CRL must list."""
+"""Revocations of licences and API keys, and what the CRL must list; `refunds` has purchases."""
 
 import datetime as dt
 
@@ -13,40 +13,29 @@ _REVOCATIONS = "revocations"
 _CRL_NUMBER = "crl-number"
 
 
-def revoke_purchase(sql: Sql, store: str, purchase: str, reason: str, now: dt.datetime) -> int:
-    """See `Ledger.revoke_purchase`."""
-    known = sql.rows(
-        "SELECT purchase_id, revoked_at FROM purchases WHERE store = ? AND purchase = ?",
-        store,
-        purchase,
-    )
-    if not known:
-        raise Refusal(
-            ProblemType.UNKNOWN_LICENCE, f"store {store} has no redeemed purchase {purchase}"
-        )
-    purchase_id, revoked_at = known[0]
-    if revoked_at is None:
-        # The licences' state follows from the purchase's, so that a refund can be taken back
-        # without reviving a licence that was revoked by itself.
-        sql.rows(
-            "UPDATE purchases SET revoked_at = ? WHERE purchase_id = ?", to_ms(now), purchase_id
-        )
-        events.append(sql, events.PurchaseRevoked(store, purchase, reason), now)
-        _count(sql, _REVOCATIONS)
-    ((licences,),) = sql.rows("SELECT COUNT(*) FROM licences WHERE purchase_id = ?", purchase_id)
-    return int(licences)
-
-
 def revoke_licence(sql: Sql, licence_id: LicenceId, reason: str, now: dt.datetime) -> None:
     """See `Ledger.revoke_licence`."""
-    known = sql.rows("SELECT revoked_at FROM licences WHERE licence_id = ?", licence_id)
-    if not known:
-        raise Refusal(ProblemType.UNKNOWN_LICENCE, f"there is no licence {licence_id}")
-    if known[0][0] is not None:
+    if _is_revoked(sql, licence_id):
         return
     sql.rows("UPDATE licences SET revoked_at = ? WHERE licence_id = ?", to_ms(now), licence_id)
     events.append(sql, events.LicenceRevoked(licence_id, reason), now)
-    _count(sql, _REVOCATIONS)
+    count_revocation(sql)
+
+
+def reinstate_licence(sql: Sql, licence_id: LicenceId, reason: str, now: dt.datetime) -> None:
+    """See `Ledger.reinstate_licence`."""
+    if not _is_revoked(sql, licence_id):
+        return
+    sql.rows("UPDATE licences SET revoked_at = NULL WHERE licence_id = ?", licence_id)
+    events.append(sql, events.LicenceReinstated(licence_id, reason), now)
+    count_revocation(sql)
+
+
+def _is_revoked(sql: Sql, licence_id: LicenceId) -> bool:
+    known = sql.rows("SELECT revoked_at FROM licences WHERE licence_id = ?", licence_id)
+    if not known:
+        raise Refusal(ProblemType.UNKNOWN_LICENCE, f"there is no licence {licence_id}")
+    return known[0][0] is not None
 
 
 def revoke_api_key(sql: Sql, key_id: str, now: dt.datetime) -> int:
@@ -60,8 +49,13 @@ def revoke_api_key(sql: Sql, key_id: str, now: dt.datetime) -> int:
     if not revoked:
         raise Refusal(ProblemType.API_KEY_REFUSED, f"there is no valid API key of {key_id}")
     events.append(sql, events.ApiKeyRevoked(key_id), now)
-    _count(sql, _REVOCATIONS)
+    count_revocation(sql)
     return len(revoked)
+
+
+def count_revocation(sql: Sql) -> None:
+    """Make the CRL out of date."""
+    _count(sql, _REVOCATIONS)
 
 
 def revocation_sequence(sql: Sql) -> int:
@@ -70,9 +64,11 @@ def revocation_sequence(sql: Sql) -> int:
     return int(found[0][0]) if found else 0
 
 
-def next_crl_number(sql: Sql) -> int:
+def next_crl_number(sql: Sql, now: dt.datetime) -> int:
     """See `Ledger.next_crl_number`."""
-    return _count(sql, _CRL_NUMBER)
+    number = _count(sql, _CRL_NUMBER)
+    events.append(sql, events.CrlNumbered(number), now)
+    return number
 
 
 def revoked_certificates(sql: Sql, now: dt.datetime) -> tuple[RevokedCertificate, ...]:

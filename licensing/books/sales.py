@@ -3,7 +3,7 @@
 import datetime as dt
 
 from client_lib.wire.problem import ProblemType
-from licensing.books import events
+from licensing.books import credit, events, holdings
 from licensing.books.licences import purchase_licences
 from licensing.books.sql import Sql, to_ms
 from licensing.ledger import Line, Redeemed, Redemption
@@ -26,16 +26,18 @@ def redeem(sql: Sql, redemption: Redemption, now: dt.datetime) -> Redeemed:
             f"the payment token expired at {redemption.expired_at.isoformat()}",
             reason="expired",
         )
-    known = sql.rows(
-        "SELECT purchase_id FROM purchases WHERE store = ? AND purchase = ?",
-        redemption.store,
-        redemption.purchase,
-    )
-    if known:
-        purchase_id = known[0][0]
+    if not redemption.spendable:
+        raise Refusal(
+            ProblemType.PAYMENT_TOKEN_REFUSED,
+            "nothing is sold here for prepaid credit in this currency",
+            reason="credit",
+        )
+    known = holdings.find(sql, redemption.store, redemption.purchase)
+    if known is not None:
+        purchase_id = known
         _attach(sql, redemption, purchase_id, now)
     else:
-        purchase_id = _sell(sql, redemption, now)
+        purchase_id = _enter(sql, redemption, now)
     sql.rows(
         "INSERT INTO tokens (store, token_id, digest, purchase_id, device_id, redeemed_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -46,7 +48,7 @@ def redeem(sql: Sql, redemption: Redemption, now: dt.datetime) -> Redeemed:
         redemption.device_id,
         to_ms(now),
     )
-    return Redeemed(purchase_licences(sql, purchase_id), repeated=False)
+    return _answer(sql, redemption, purchase_id, repeated=False)
 
 
 def _repeat(
@@ -60,51 +62,38 @@ def _repeat(
             "the payment token was already redeemed by another device; "
             "ask the store for a fresh token for this purchase",
         )
-    _require_standing(sql, purchase_id)
-    return Redeemed(purchase_licences(sql, purchase_id), repeated=True)
+    holdings.require_standing(sql, purchase_id)
+    return _answer(sql, redemption, purchase_id, repeated=True)
 
 
-def _require_standing(sql: Sql, purchase_id: int) -> None:
-    ((revoked_at,),) = sql.rows(
-        "SELECT revoked_at FROM purchases WHERE purchase_id = ?", purchase_id
-    )
-    if revoked_at is not None:
-        raise Refusal(ProblemType.PURCHASE_REVOKED, "the purchase was revoked by the store")
+def _answer(sql: Sql, redemption: Redemption, purchase_id: int, *, repeated: bool) -> Redeemed:
+    if redemption.topup is None:
+        return Redeemed(purchase_licences(sql, purchase_id), repeated)
+    balances = credit.balances_of(sql, redemption.store, redemption.subject)
+    return Redeemed((), repeated, balances)
+
+
+def _enter(sql: Sql, redemption: Redemption, now: dt.datetime) -> int:
+    """Record a purchase for the first time; its row number."""
+    holdings.require_not_withheld(sql, redemption.store, redemption.purchase)
+    if redemption.topup is not None:
+        return credit.top_up(sql, redemption, redemption.topup, now)
+    return _sell(sql, redemption, now)
 
 
 def _sell(sql: Sql, redemption: Redemption, now: dt.datetime) -> int:
-    for line in redemption.lines:
-        if not sql.rows("SELECT 1 FROM releases WHERE name = ?", line.name):
-            raise Refusal(
-                ProblemType.UNKNOWN_RELEASE,
-                f"{line.name} is not published here; nothing was redeemed",
-            )
-    ((purchase_id,),) = sql.rows(
-        "INSERT INTO purchases (store, purchase, subject, device_limit, created_at)"
-        " VALUES (?, ?, ?, ?, ?) RETURNING purchase_id",
+    sold = tuple(_priced(sql, line) for line in redemption.lines)
+    purchase_id = holdings.open_purchase(
+        sql,
         redemption.store,
         redemption.purchase,
         redemption.subject,
-        redemption.device_limit,
-        to_ms(now),
+        device_limit=redemption.device_limit,
+        device_id=redemption.device_id,
+        now=now,
     )
-    for position, line in enumerate(redemption.lines):
-        sql.rows(
-            "INSERT INTO licences (licence_id, purchase_id, position, name, amount_minor,"
-            " currency, granted_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            line.licence_id,
-            purchase_id,
-            position,
-            line.name,
-            line.amount_minor,
-            line.currency,
-            to_ms(now),
-        )
-    _add_device(sql, purchase_id, redemption.device_id, 1, now)
-    sold = tuple(
-        events.SoldLine(line.licence_id, line.name, line.amount_minor, line.currency)
-        for line in redemption.lines
-    )
+    for position, line in enumerate(sold):
+        holdings.license_line(sql, purchase_id, position, line, now)
     events.append(
         sql,
         events.Sale(
@@ -119,33 +108,28 @@ def _sell(sql: Sql, redemption: Redemption, now: dt.datetime) -> int:
         ),
         now,
     )
-    return int(purchase_id)
+    return purchase_id
+
+
+def _priced(sql: Sql, line: Line) -> events.SoldLine:
+    released = sql.rows("SELECT rights_version FROM releases WHERE name = ?", line.name)
+    if not released:
+        raise Refusal(
+            ProblemType.UNKNOWN_RELEASE, f"{line.name} is not published here; nothing was redeemed"
+        )
+    return events.SoldLine(
+        line.licence_id, line.name, line.amount_minor, line.currency, int(released[0][0])
+    )
 
 
 def _attach(sql: Sql, redemption: Redemption, purchase_id: int, now: dt.datetime) -> None:
     """Another token of a known purchase: another device, or the same one again."""
-    _require_standing(sql, purchase_id)
+    holdings.require_standing(sql, purchase_id)
     _require_same_goods(sql, redemption, purchase_id)
-    attached = [
-        device_id
-        for (device_id,) in sql.rows(
-            "SELECT device_id FROM devices WHERE purchase_id = ?", purchase_id
-        )
-    ]
-    if redemption.device_id not in attached:
-        if len(attached) >= redemption.device_limit:
-            raise Refusal(
-                ProblemType.DEVICE_LIMIT_REACHED,
-                f"the purchase is already on {len(attached)} devices, "
-                f"and {redemption.device_limit} are allowed",
-            )
-        _add_device(sql, purchase_id, redemption.device_id, len(attached) + 1, now)
+    limit = redemption.device_limit
+    holdings.attach(sql, purchase_id, redemption.device_id, device_limit=limit, now=now)
     # The newest token tells the limit: a store may raise it for a customer.
-    sql.rows(
-        "UPDATE purchases SET device_limit = ? WHERE purchase_id = ?",
-        redemption.device_limit,
-        purchase_id,
-    )
+    sql.rows("UPDATE purchases SET device_limit = ? WHERE purchase_id = ?", limit, purchase_id)
     events.append(
         sql,
         events.DeviceAttached(
@@ -165,7 +149,9 @@ def _require_same_goods(sql: Sql, redemption: Redemption, purchase_id: int) -> N
     sold = sql.rows(
         "SELECT name, amount_minor, currency FROM licences WHERE purchase_id = ?", purchase_id
     )
-    if subject != redemption.subject or set(sold) != {_goods(line) for line in redemption.lines}:
+    same_lines = set(sold) == {_goods(line) for line in redemption.lines}
+    same_credit = credit.topped_up(sql, purchase_id) == redemption.topup
+    if subject != redemption.subject or not same_lines or not same_credit:
         raise Refusal(
             ProblemType.PURCHASE_MISMATCH,
             "the payment token names a known purchase, but not the same customer and items",
@@ -176,20 +162,8 @@ def _goods(line: Line) -> tuple[str, int, str]:
     return (line.name, line.amount_minor, line.currency)
 
 
-def _add_device(
-    sql: Sql, purchase_id: int, device_id: str, position: int, now: dt.datetime
-) -> None:
-    sql.rows(
-        "INSERT INTO devices (purchase_id, device_id, position, attached_at) VALUES (?, ?, ?, ?)",
-        purchase_id,
-        device_id,
-        position,
-        to_ms(now),
-    )
-
-
 def count(sql: Sql) -> int:
     """See `Ledger.sales`."""
     # From the log, not from the state: what is recorded twice must show.
-    ((sold,),) = sql.rows("SELECT COUNT(*) FROM events WHERE kind = 'sale'")
+    ((sold,),) = sql.rows("SELECT COUNT(*) FROM events WHERE kind IN ('sale', 'debit')")
     return int(sold)

@@ -1,6 +1,7 @@
 """A transaction as the books see it, in the SQL that SQLite and PostgreSQL share."""
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 Value = str | int | bytes | None
@@ -12,6 +13,20 @@ class Sql(Protocol):
     def rows(self, statement: str, *parameters: Value) -> list[tuple[Any, ...]]:
         """Run one statement and fetch all that it returns."""
         ...
+
+
+class Snapshot(Sql, Protocol):
+    """A read-only transaction on a consistent view, for what reads the whole ledger."""
+
+    def stream(self, statement: str, *parameters: Value) -> Iterator[tuple[Any, ...]]:
+        """Run one statement and fetch what it returns bit by bit: memory stays bounded."""
+        ...
+
+
+def probe(sql: Sql) -> None:
+    """See `Ledger.probe`. A page is written and synced, though no row is left."""
+    sql.rows("INSERT INTO counters (name, value) VALUES ('probe', 0) ON CONFLICT DO NOTHING")
+    sql.rows("DELETE FROM counters WHERE name = 'probe'")
 
 
 def to_ms(instant: dt.datetime) -> int:

@@ -1,11 +1,12 @@
 """Refunds, chargebacks and lost keys."""
 
 from pathlib import Path
+from typing import Annotated
 
 from client_lib.console import print_json, print_text
 from client_lib.errors import IdentifierError, UsageError
-from client_lib.wire.licence import parse_licence_id
-from licensing.cli.root import app
+from client_lib.wire.licence import LicenceId, parse_licence_id
+from licensing.cli.root import Several, app
 from licensing.config import DEFAULT_DATA, LicensingConfig, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder
 from licensing.stores import open_ledger
@@ -19,11 +20,15 @@ async def revoke(
     licence: str | None = None,
     api_key: str | None = None,
     reason: str = "",
+    undo: Annotated[bool, Several] = False,
     json: bool = False,
     data: Path = DEFAULT_DATA,
     config: Path | None = None,
 ) -> None:
     """Revoke a purchase, one licence, or the API keys of a node; a running service sees it at once.
+
+    Revoking a purchase is a refund: royalties count it, and credit moves back. Revoking a single
+    licence is not.
 
     Parameters
     ----------
@@ -37,6 +42,8 @@ async def revoke(
         Id of a node, as `api-key --id` gave it.
     reason
         A note for the ledger.
+    undo
+        Take an earlier revocation of the purchase or licence back.
     json
         Print one line of JSON.
     data
@@ -46,28 +53,36 @@ async def revoke(
     """
     if sum(what is not None for what in (purchase, licence, api_key)) != 1:
         raise UsageError("name one thing to revoke: --purchase, --licence or --api-key")
+    if undo and api_key is not None:
+        raise UsageError("a revoked API key stays revoked: make a new one with api-key")
     settings = load_licensing_config(data, config)
     now = utc_now()
     async with open_ledger(DataFolder(data), settings) as ledger:
         if purchase is not None:
             owner = store or _only_store(settings)
-            count = await ledger.revoke_purchase(owner, purchase, reason=reason, now=now)
+            change = ledger.reinstate_purchase if undo else ledger.revoke_purchase
+            count = await change(owner, purchase, reason=reason, now=now)
             what = f"purchase {purchase} of {owner}: {count} licences"
         elif licence is not None:
-            try:
-                licence_id = parse_licence_id(licence)
-            except IdentifierError as error:
-                raise UsageError(str(error)) from error
-            await ledger.revoke_licence(licence_id, reason=reason, now=now)
+            change_one = ledger.reinstate_licence if undo else ledger.revoke_licence
+            await change_one(_parsed(licence), reason=reason, now=now)
             count, what = 1, f"licence {licence}"
         else:
             node = api_key or ""
             count = await ledger.revoke_api_key(node, now=now)
             what = f"{count} API keys of {node}"
+    done = "reinstated" if undo else "revoked"
     if json:
-        print_json({"revoked": count, "what": what})
+        print_json({done: count, "what": what})
     else:
-        print_text(f"revoked {what}")
+        print_text(f"{done} {what}")
+
+
+def _parsed(licence: str) -> LicenceId:
+    try:
+        return parse_licence_id(licence)
+    except IdentifierError as error:
+        raise UsageError(str(error)) from error
 
 
 def _only_store(settings: LicensingConfig) -> str:

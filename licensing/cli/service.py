@@ -12,6 +12,7 @@ from client_lib.service import configure_logs, run_until_signalled
 from licensing.cli.root import Several, app
 from licensing.config import DEFAULT_DATA, LicensingConfig, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder, found, random_serial
+from licensing.passphrase import environment_passphrase, read_passphrase
 
 
 @app.command
@@ -22,6 +23,8 @@ async def init(
     tracker: Annotated[tuple[str, ...], Several] = (),
     listen: Annotated[tuple[str, ...], Several] = (),
     test_store: str | None = None,
+    ledger: str | None = None,
+    passphrase_file: Path | None = None,
     data: Path = DEFAULT_DATA,
 ) -> None:
     """Make a new swarm CA, torrent signer, ledger and configuration in a folder.
@@ -38,6 +41,11 @@ async def init(
         Address to listen on, `host:port`; may be repeated (default: from public_url).
     test_store
         Also make a store of that name whose key is here, for mint-token.
+    ledger
+        An SQLite file (default: ledger.sqlite3 in the folder), or postgresql://user@host/database.
+    passphrase_file
+        File with a passphrase that encrypts the keys of CA and torrent signer. (The environment's
+        ALBUMSWARM_LICENSING_PASSPHRASE does so, too.)
     data
         The folder, new or empty.
     """
@@ -47,6 +55,12 @@ async def init(
         "trackers": tracker or ("https://localhost:8444",),
     }
     settings["listen"] = listen or _listen_for(public_url)
+    if ledger is not None:
+        settings["ledger"] = ledger
+    passphrase = environment_passphrase()
+    if passphrase_file is not None:
+        passphrase = read_passphrase(passphrase_file)
+        settings["passphrase_file"] = _absolute(passphrase_file)
     await found(
         DataFolder(data),
         settings,
@@ -54,8 +68,13 @@ async def init(
         serials=random_serial,
         now=utc_now(),
         rng=random.SystemRandom(),
+        passphrase=passphrase,
     )
     print_text(f"initialised {data}: keep swarm-ca.key.pem secret and backed up")
+
+
+def _absolute(path: Path) -> str:
+    return str(path.absolute())
 
 
 def _listen_for(public_url: str) -> tuple[str, ...]:

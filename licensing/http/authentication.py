@@ -17,8 +17,13 @@ DEVICE_SECURITY = [{"device": list[str]()}]
 API_KEY_SECURITY = [{"api-key": list[str]()}]
 
 
-async def provide_device_id(request: AnyRequest) -> str:
-    """Give the id (hash) of the device whose secret the request carries."""
+async def provide_device_id(request: AnyRequest, services: NamedDependency[Services]) -> str:
+    """Give the id (hash) of the device whose secret the request carries.
+
+    `services` for the order alone: Litestar resolves dependencies that do not depend on each
+    other in a task group, which costs 0.1 ms a request.
+    """
+    del services
     try:
         return DeviceSecret.from_bearer(_bearer(request)).device_id
     except IdentifierError as error:

@@ -3,6 +3,7 @@
 from litestar import Response, get, post
 from litestar.controller import Controller
 from litestar.di import NamedDependency, Provide
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
 from client_lib.wire.licensing_api import CertificateAnswer, CertificateRequest
@@ -30,7 +31,15 @@ class AuthorityController(Controller):
             headers={"Cache-Control": "public, max-age=3600"},
         )
 
-    @get("/crl", media_type=CRL_MEDIA_TYPE, tags=["public"], responses=problem_responses())
+    @get(
+        "/crl",
+        media_type=CRL_MEDIA_TYPE,
+        tags=["public"],
+        responses={
+            304: ResponseSpec(None, generate_examples=False, description="Not changed"),
+            **problem_responses(),
+        },
+    )
     async def crl(
         self, request: AnyRequest, services: NamedDependency[Services]
     ) -> Response[bytes]:

@@ -25,11 +25,14 @@ async def healthz() -> str:
     responses=problem_responses(ProblemType.NOT_READY),
 )
 async def readyz(services: NamedDependency[Services]) -> str:
-    """Answer if requests can be served: the ledger can be read, the CRL signed, the CA is valid."""
-    now = services.clock()
-    if now >= services.authority.certificate.not_valid_after_utc:
-        raise Refusal(ProblemType.NOT_READY, "the swarm CA has expired")
-    await services.revocation_lists.current(now)
+    """Answer if requests can be served.
+
+    The ledger can be written, the CRL is fresh, the swarm CA does not end within a week, the
+    torrent signer's certificate is valid, and some store's keys are known.
+    """
+    obstacles = await services.readiness.obstacles(services.clock())
+    if obstacles:
+        raise Refusal(ProblemType.NOT_READY, "; ".join(obstacles))
     return "ready\n"
 
 

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
-from client_lib.wire.licensing_api import Library, RedemptionRequest
+from client_lib.wire.licensing_api import RedemptionAnswer, RedemptionRequest
 from client_lib.wire.problem import ProblemType
 from licensing.http.authentication import DEVICE_SECURITY, provide_device_id
 from licensing.http.problems import problem_responses
@@ -16,7 +16,7 @@ from licensing.services import Services
 
 
 class RedemptionController(Controller):
-    """Payment tokens become licences."""
+    """Payment tokens become licences or prepaid credit."""
 
     path = "/v1/redemptions"
     tags: Sequence[str] | None = ("devices",)
@@ -26,7 +26,9 @@ class RedemptionController(Controller):
         security=DEVICE_SECURITY,
         responses={
             200: ResponseSpec(
-                Library, generate_examples=False, description="Redeemed before; nothing new"
+                RedemptionAnswer,
+                generate_examples=False,
+                description="Redeemed before; nothing new",
             ),
             **problem_responses(
                 ProblemType.UNKNOWN_DEVICE,
@@ -45,9 +47,10 @@ class RedemptionController(Controller):
         data: JSONBody[RedemptionRequest],
         device_id: NamedDependency[str],
         services: NamedDependency[Services],
-    ) -> Response[Library]:
+    ) -> Response[RedemptionAnswer]:
         """Redeem a payment token; repeat it as often as needed from the same device."""
         redeemed = await services.redemptions.redeem(
             data.payment_token, device_id, now=services.clock()
         )
-        return Response(Library(redeemed.licences), status_code=200 if redeemed.repeated else 201)
+        answer = RedemptionAnswer(redeemed.licences, redeemed.balances)
+        return Response(answer, status_code=200 if redeemed.repeated else 201)

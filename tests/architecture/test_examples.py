@@ -10,7 +10,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_lib.errors import BencodeError
-from client_lib.wire import bencode, certificates, licensing_api, payment_token, problem
+from client_lib.wire import (
+    bencode,
+    certificates,
+    licensing_api,
+    payment_token,
+    problem,
+    revocation_token,
+)
 from client_lib.wire.certificates import (
     HostIdentity,
     Identity,
@@ -40,7 +47,13 @@ IDENTITIES: dict[str, Identity] = {
 }
 RECORDS: dict[str, type[msgspec.Struct]] = {
     "payment_token": licensing_api.RedemptionRequest,
-    "licences": licensing_api.Library,
+    "licences": licensing_api.RedemptionAnswer,
+    "balances": licensing_api.BalanceAnswer,
+    "formats": licensing_api.ReleaseQuote,
+    "currency": licensing_api.PurchaseRequest,
+    "licence": licensing_api.PurchaseAnswer,
+    "revocation_token": licensing_api.RevocationRequest,
+    "purchase": licensing_api.RevocationAnswer,
     "csr": licensing_api.CertificateRequest,
     "certificate": licensing_api.CertificateAnswer,
 }
@@ -142,6 +155,21 @@ def test_bodies_of_the_api_are_records_of_the_api() -> None:
             msgspec.json.decode(block.text, type=RECORDS[first_key])
             read.add(first_key)
     assert read == set(RECORDS)
+
+
+def test_the_revocation_token_example_is_a_valid_token() -> None:
+    header, claims = (
+        json.loads(block.text) for block in in_document("revocation-token.md", "json")
+    )
+    key = Ed25519PrivateKey.generate()
+    compact = jwt.encode(claims, key, algorithm=header.pop("alg"), headers=header)
+    token = revocation_token.verify(
+        compact,
+        keys={claims["iss"]: {header["kid"]: key.public_key()}},
+        audience=claims["aud"],
+        now=dt.datetime.fromtimestamp(claims["iat"], dt.UTC),
+    )
+    assert (token.purchase, token.kind) == (claims["purchase"], claims["kind"])
 
 
 def test_the_payment_token_example_is_a_valid_token() -> None:

@@ -2,8 +2,6 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import trio
@@ -17,7 +15,6 @@ from client_lib.wire.problem import ProblemType
 from client_lib.wire.release import Album, TorrentName
 from licensing.ledger import (
     ApiKey,
-    IssuedCertificate,
     IssuedNodeCertificate,
     Ledger,
     Line,
@@ -26,20 +23,18 @@ from licensing.ledger import (
     Role,
 )
 from licensing.refusal import Refusal
-from licensing.store_sqlite import open_sqlite_ledger
+from tests.contract.leaves import IssuedCertificate, issue
 
 NOW = dt.datetime(2026, 11, 21, 12, 0, 0, 123_000, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 ONE, TWO, THREE = (TorrentName(f"album-{n}.flac-16-44") for n in (1, 2, 3))
 
 
-@pytest.fixture(params=["sqlite"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    assert request.param == "sqlite"
-    async with open_sqlite_ledger(tmp_path / "ledger.sqlite3", create=True) as opened:
-        for name in (ONE, TWO):
-            await opened.publish(release(name), now=NOW)
-        yield opened
+@pytest.fixture
+async def ledger(empty_ledger: Ledger) -> Ledger:
+    for name in (ONE, TWO):
+        await empty_ledger.publish(release(name), now=NOW)
+    return empty_ledger
 
 
 def release(name: TorrentName, content: bytes = b"files", title: str = "Title") -> Release:
@@ -226,10 +221,10 @@ async def test_revoked_purchase_lists_its_unexpired_certificates_and_yields_no_m
     other = redemption("token-2", purchase="purchase-2", first_licence=7)
     await ledger.redeem(other, now=NOW)
     big = (1 << 159) - 1
-    await ledger.record_certificate(certificate(big), now=NOW)
-    await ledger.record_certificate(certificate(2, not_after=NOW), now=NOW)
-    await ledger.record_certificate(certificate(3, licence=2), now=NOW)
-    await ledger.record_certificate(certificate(4, licence=7), now=NOW)
+    await issue(ledger, certificate(big), now=NOW)
+    await issue(ledger, certificate(2, not_after=NOW), now=NOW)
+    await issue(ledger, certificate(3, licence=2), now=NOW)
+    await issue(ledger, certificate(4, licence=7), now=NOW)
     assert await ledger.revoked_certificates(NOW) == ()
     before = await ledger.revocation_sequence()
     assert await ledger.revoke_purchase("shop", "purchase-1", reason="refund", now=NOW) == 2
@@ -242,7 +237,7 @@ async def test_revoked_purchase_lists_its_unexpired_certificates_and_yields_no_m
     assert [(entry.serial, entry.revoked_at) for entry in listed] == [(3, NOW), (big, NOW)]
     assert await ledger.revoked_certificates(NOW + DAY) == ()
     with pytest.raises(Refusal) as caught:
-        await ledger.record_certificate(certificate(5), now=NOW)
+        await issue(ledger, certificate(5), now=NOW)
     assert caught.value.problem_type is ProblemType.LICENCE_REVOKED
     states = [licence.state for licence in await ledger.library("device-a")]
     assert states == [LicenceState.REVOKED, LicenceState.REVOKED, LicenceState.ACTIVE]
@@ -251,10 +246,40 @@ async def test_revoked_purchase_lists_its_unexpired_certificates_and_yields_no_m
     assert await refused(ledger, again) is ProblemType.PURCHASE_REVOKED
 
 
+async def test_unexpired_certificates_of_a_licence_on_a_device_are_limited(
+    ledger: Ledger,
+) -> None:
+    await ledger.redeem(redemption(), now=NOW)
+    await ledger.redeem(redemption("token-2", device="device-b"), now=NOW)
+    ends = [NOW + dt.timedelta(hours=hours) for hours in (0, 3, 9)]
+    for serial, end in enumerate(ends):
+        await issue(ledger, certificate(serial, not_after=end), now=NOW, limit=2)
+    made = certificate(9)
+    with pytest.raises(Refusal) as caught:
+        await issue(ledger, made, now=NOW, limit=2)
+    assert caught.value.problem_type is ProblemType.TOO_MANY_REQUESTS
+    assert caught.value.reason == "certificates"
+    assert caught.value.retry_after_s == 3 * 3600
+    other = IssuedCertificate(10, licence_number(1), "device-b", NOW + DAY)
+    await issue(ledger, other, now=NOW, limit=2)
+    await issue(ledger, made, now=ends[1], limit=2)
+    await ledger.revoke_licence(licence_number(1), reason="", now=NOW)
+    listed = await ledger.revoked_certificates(NOW)
+    assert [entry.serial for entry in listed] == [1, 2, 9, 10]
+
+
+async def test_probe_leaves_no_trace(ledger: Ledger) -> None:
+    before = await ledger.revocation_sequence()
+    for _ in range(3):
+        await ledger.probe()
+    assert await ledger.revocation_sequence() == before
+    assert await ledger.next_crl_number(now=NOW) == 1
+
+
 async def test_one_revoked_licence_leaves_the_others_of_its_purchase(ledger: Ledger) -> None:
     await ledger.redeem(redemption(names=(ONE, TWO)), now=NOW)
-    await ledger.record_certificate(certificate(1), now=NOW)
-    await ledger.record_certificate(certificate(2, licence=2), now=NOW)
+    await issue(ledger, certificate(1), now=NOW)
+    await issue(ledger, certificate(2, licence=2), now=NOW)
     for _ in range(2):
         await ledger.revoke_licence(licence_number(1), reason="", now=NOW)
     assert [entry.serial for entry in await ledger.revoked_certificates(NOW)] == [1]
@@ -313,7 +338,7 @@ async def test_revoked_api_key_takes_its_certificates_with_it(ledger: Ledger) ->
 
 
 async def test_crl_numbers_only_grow(ledger: Ledger) -> None:
-    numbers = [await ledger.next_crl_number() for _ in range(3)]
+    numbers = [await ledger.next_crl_number(now=NOW) for _ in range(3)]
     assert numbers == sorted(set(numbers))
 
 

@@ -1,73 +1,18 @@
 """`albumswarm-licensing` as a real process: what it prints, leaves behind and exits with."""
 
-import contextlib
 import json
 import signal
 import stat
-import subprocess
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
 
 from client_lib.wire.problem import ProblemType
-from licensing.config import load_licensing_config
-from licensing.data_folder import DataFolder
-from tests.integration.licensing.running import ALBUM, STORE, Running, new_secret, problem
+from tests.integration.licensing.commands import init, run, serving
+from tests.integration.licensing.running import ALBUM, Running, new_secret, problem
 
-COMMAND = (sys.executable, "-m", "licensing")
 REDEMPTIONS_AT_ONCE = 24
-
-
-async def run(*arguments: str) -> tuple[int, str, str]:
-    with trio.fail_after(60):
-        done = await trio.run_process(
-            [*COMMAND, *arguments], capture_stdout=True, capture_stderr=True, check=False
-        )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-async def init(data: Path, *more: str) -> tuple[int, str, str]:
-    chosen = ("--store", "com.example.shop", "--listen", "localhost:0", "--test-store", STORE)
-    return await run("init", "--data", str(data), *chosen, *more)
-
-
-@contextlib.asynccontextmanager
-async def serving(data: Path) -> AsyncIterator[tuple[trio.Process, Running]]:
-    """A `serve` process, killed at the end if it still runs."""
-    process = await trio.lowlevel.open_process(
-        [*COMMAND, "serve", "--data", str(data)], stderr=subprocess.PIPE
-    )
-    try:
-        assert process.stderr is not None
-        log = bytearray()
-        with trio.fail_after(30):
-            while b'"serving"' not in log or not log.endswith(b"\n"):
-                chunk = await process.stderr.receive_some()
-                assert chunk, log.decode()
-                log += chunk
-        line = next(line for line in log.splitlines() if b'"serving"' in line)
-        folder = DataFolder(data)
-        config = load_licensing_config(data, None)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_discard, process.stderr)
-            yield process, Running(folder, config, json.loads(line)["address"])
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-
-
-async def _discard(stream: trio.abc.ReceiveStream) -> None:
-    async with stream:
-        async for _ in stream:
-            pass
 
 
 async def test_init_makes_a_private_folder_and_never_touches_it_again(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import signal
 import sys
@@ -22,6 +23,7 @@ from client_lib.wire.certificates import load_certificate
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import TorrentName
 from licensing.ledger import Role
+from licensing.stores import open_ledger
 from tests.integration.licensing.running import Running, found_folder, new_secret, running
 from tests.integration.seeder.rig import (
     HOST,
@@ -34,6 +36,7 @@ from tests.integration.seeder.rig import (
 from tests.pki import Leaf, utc_now
 
 NAME = TorrentName("rel-0001.flac-16-44")
+DAY = dt.timedelta(days=1)
 
 
 def ca_of(service: Running) -> x509.Certificate:
@@ -250,6 +253,35 @@ async def test_publishing_again_says_so_and_other_content_is_refused(shop: Shop)
     assert len(err.splitlines()) == 1
     assert "other content" in err
     assert files_below(shop.data) == before
+
+
+async def test_rights_holders_are_published_and_changed_by_publishing_again(shop: Shop) -> None:
+    album = make_album(shop.root / "Album")
+
+    async def publish(*holders: str) -> tuple[int, str, str]:
+        named = [word for holder in holders for word in ("--rights-holder", holder)]
+        arguments = ("publish", album, "--release", "rel-0001", "--format", "flac-16-44", *named)
+        return await seeder(*arguments, *shop.licensing_options(Role.PUBLISHER))
+
+    async def shares() -> list[tuple[tuple[str, int], ...]]:
+        async with shop.licensing.client(new_secret()) as client:
+            await client.redeem(shop.licensing.token(NAME))
+        async with open_ledger(shop.licensing.folder, shop.licensing.config) as ledger:
+            sold = await ledger.sold_between(utc_now() - DAY, utc_now() + DAY)
+        return [tuple((holder.name, holder.share_bp) for holder in s.holders) for s in sold]
+
+    with trio.fail_after(PATIENCE_S):
+        code, _, err = await publish("A = B=7000", "Björk=3000")
+        assert (code, err) == (0, "")
+        first = (("A = B", 7000), ("Björk", 3000))
+        assert await shares() == [first]
+        code, out, _ = await publish("Björk=10000")
+        assert (code, "rights as named" in out) == (0, True)
+        assert await shares() == [first, (("Björk", 10_000),)]
+        for wrong in (("Björk=9999",), ("Björk",), ("=10000",), ("Björk=1e4",), ("a=5000",) * 2):
+            code, out, err = await publish(*wrong)
+            assert (code, out, err.count("\n")) == (2, "", 1)
+            assert "--rights-holder" in err
 
 
 async def test_killed_publish_is_completed_by_the_same_command(shop: Shop) -> None:

@@ -38,6 +38,9 @@ def albumswarm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProce
         ("get", [*COMMON, *LINE, "--all", "--into", "--seed"]),
         ("seed", [*COMMON, *LINE]),
         ("verify", COMMON),
+        ("balance", COMMON),
+        ("quote", COMMON),
+        ("buy", [*COMMON, "--currency"]),
     ],
 )
 def test_help_names_every_option(command: str, options: list[str]) -> None:

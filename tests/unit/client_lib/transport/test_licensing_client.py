@@ -26,12 +26,19 @@ from client_lib.transport.licensing_client import (
 )
 from client_lib.wire.licence import licence_id_from
 from client_lib.wire.licensing_api import (
+    Balance,
+    BalanceAnswer,
     CataloguePage,
     CertificateAnswer,
     Library,
     LicenceRecord,
     LicenceState,
     Publication,
+    PurchaseAnswer,
+    PurchaseRequest,
+    RedemptionAnswer,
+    ReleaseQuote,
+    RevocationAnswer,
 )
 from client_lib.wire.problem import Problem, ProblemType, encode_problem
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName
@@ -56,6 +63,8 @@ LIBRARY = Library(
         ),
     )
 )
+REDEEMED = RedemptionAnswer((), (Balance("shop", "c-1", "EUR", 1000),))
+ORDER = PurchaseRequest(ReleaseId("rel-1"), AudioFormat("mp3-320"), "EUR")
 # httpx2 leaves its innermost generator to the garbage collector when it is stopped early.
 left_early = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 Call = Callable[[LicensingClient], Awaitable[object]]
@@ -102,12 +111,49 @@ async def test_device_asks_for_its_library_with_its_secret(tmp_path: Path) -> No
     assert request.headers["authorization"] == f"Bearer {BEARER}"
 
 
+async def test_lost_response_of_a_purchase_is_asked_for_again_with_its_key(
+    tmp_path: Path,
+) -> None:
+    bought = PurchaseAnswer(LIBRARY.licences[0], "credit-1", False, 5, 6, "EUR")
+    answers = [None, http(201, msgspec.json.encode(bought))]
+    result, requests = await ask(
+        lambda _: answers.pop(0), tmp_path, lambda c: c.buy(ORDER, idempotency_key="k-1")
+    )
+    assert result == bought
+    assert [request.headers["idempotency-key"] for request in requests] == ['"k-1"'] * 2
+
+
+async def test_balances_are_read(tmp_path: Path) -> None:
+    body = msgspec.json.encode(BalanceAnswer(REDEEMED.balances))
+    result, (request,) = await ask(lambda _: http(200, body), tmp_path, lambda c: c.balances())
+    assert result == REDEEMED.balances
+    assert (request.method, request.path) == ("GET", "/v1/balance")
+
+
 CALLS: dict[str, tuple[Call, object, str, dict[str, object]]] = {
     "redeem": (
         lambda c: c.redeem("a.b.c"),
-        LIBRARY,
+        REDEEMED,
         "POST /v1/redemptions",
         {"payment_token": "a.b.c"},
+    ),
+    "quote": (
+        lambda c: c.quote(ReleaseId("rel-1")),
+        ReleaseQuote(ReleaseId("rel-1"), ()),
+        "GET /v1/releases/rel-1",
+        {},
+    ),
+    "buy": (
+        lambda c: c.buy(ORDER, idempotency_key="k-1"),
+        PurchaseAnswer(LIBRARY.licences[0], "credit-1", False, 5, 6, "EUR"),
+        "POST /v1/purchases",
+        {"release_id": "rel-1", "format": "mp3-320", "currency": "EUR"},
+    ),
+    "revoke": (
+        lambda c: c.revoke("a.b.c"),
+        RevocationAnswer("order-1", LicenceState.REVOKED, 1),
+        "POST /v1/revocations",
+        {"revocation_token": "a.b.c"},
     ),
     "licence certificate": (
         lambda c: c.licence_certificate(LICENCE_ID, "CSR"),
@@ -226,9 +272,9 @@ async def test_small_answer_that_unpacks_hugely_is_refused(tmp_path: Path) -> No
 
 
 async def test_lost_response_is_asked_for_again(tmp_path: Path) -> None:
-    answers = [None, http(200, msgspec.json.encode(LIBRARY))]
+    answers = [None, http(200, msgspec.json.encode(REDEEMED))]
     result, requests = await ask(lambda _: answers.pop(0), tmp_path, lambda c: c.redeem("a.b.c"))
-    assert result == LIBRARY
+    assert result == REDEEMED
     assert [request.body for request in requests] == [b'{"payment_token":"a.b.c"}'] * 2
 
 

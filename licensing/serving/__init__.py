@@ -1,0 +1,1 @@
+"""HTTP/1.1 over TLS on raw trio sockets, for an ASGI application."""
