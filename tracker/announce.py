@@ -5,10 +5,10 @@ from collections.abc import Collection
 
 from client_lib.errors import AnnounceError
 from client_lib.wire.announce import AnnounceFailure, AnnounceRequest, Event, encode_response
-from tracker.accounting import Accounting
-from tracker.admission import Admission, Member, NotAdmitted, Refusal, Revocations, Role
-from tracker.handout import Mix, Pace, handout
-from tracker.swarm import Family, Others, Standing, Swarm, Swarms, client_tag
+from tracker.accounting.tally import Accounting
+from tracker.swarms.handout import Mix, Pace, handout
+from tracker.swarms.swarm import Family, Others, Standing, Swarm, Swarms, client_tag
+from tracker.trust.admission import Admission, Member, NotAdmitted, Refusal, Revocations, Role
 
 
 class Announcer:

@@ -15,22 +15,23 @@ from client_lib.errors import ConfigError
 from client_lib.transport.licensing_client import open_licensing
 from client_lib.transport.tls import mutual_server_context
 from client_lib.wire.certificates import certificate_pem
-from tracker.accounting import Tally
-from tracker.admission import Admission
+from tracker.accounting.tally import Tally
 from tracker.announce import Announcer
 from tracker.config import TrackerConfig
-from tracker.connection import Patience
-from tracker.handout import Pace
-from tracker.host_credential import (
+from tracker.routes import announce_path
+from tracker.serving.connection import Patience
+from tracker.serving.front_end import FrontEnd
+from tracker.serving.listening import open_sockets
+from tracker.swarms.handout import Pace
+from tracker.swarms.swarm import Swarms
+from tracker.trust.admission import Admission
+from tracker.trust.host_credential import (
     IdentitySource,
     host_credential,
     keep_host_credential,
     swarm_ca,
 )
-from tracker.http import FrontEnd, announce_path
-from tracker.listening import open_sockets
-from tracker.revocations import RevocationFeed, RevocationSource
-from tracker.swarm import Swarms
+from tracker.trust.revocations import RevocationFeed, RevocationSource
 
 _SWEEP_S = 10.0
 _TALLY_S = 60.0

@@ -16,10 +16,10 @@ from tests.integration.tracker.rig import (
     until_closed,
 )
 from tests.pki import Leaf, SwarmPki, licence_identity
-from tracker.connection import Patience
-from tracker.head import Head
-from tracker.http import FrontEnd
-from tracker.listening import open_sockets
+from tracker.serving.connection import Patience
+from tracker.serving.front_end import FrontEnd
+from tracker.serving.head import Head
+from tracker.serving.listening import open_sockets
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, Event, P
 from client_lib.wire.certificates import Identity, LicenceIdentity, SeederIdentity
 from client_lib.wire.infohash import InfoHash
 from tests.pki import SwarmPki, licence_identity, utc_now
-from tracker.accounting import Tally
-from tracker.admission import Admission
+from tracker.accounting.tally import Tally
 from tracker.announce import Announcer
-from tracker.handout import Pace
-from tracker.swarm import Standing, Swarms
+from tracker.swarms.handout import Pace
+from tracker.swarms.swarm import Standing, Swarms
+from tracker.trust.admission import Admission
 
 NOW_S = utc_now().timestamp()
 PKI = SwarmPki()

@@ -9,7 +9,7 @@ from client_lib.wire import certificates
 from client_lib.wire.certificates import HostIdentity, SeederIdentity, SignerIdentity
 from client_lib.wire.infohash import InfoHash, TruncatedInfoHash
 from tests.pki import SwarmPki, licence_identity, utc_now
-from tracker.admission import Admission, NotAdmitted, Refusal
+from tracker.trust.admission import Admission, NotAdmitted, Refusal
 
 LICENCE = licence_identity()
 HASH = LICENCE.info_hash.truncated

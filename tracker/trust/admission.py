@@ -14,7 +14,7 @@ from client_lib.errors import AnnounceRefused, CertificateError
 from client_lib.wire import certificates
 from client_lib.wire.announce import Retry
 from client_lib.wire.infohash import TruncatedInfoHash
-from tracker.swarm import MAX_PEERS_OF_OWNER, Owner
+from tracker.swarms.swarm import MAX_PEERS_OF_OWNER, Owner
 
 PEERS_OF_LICENCE = 3
 """Live peers of one licence in a swarm: its devices, not all of the customer's friends."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 import trio
 
-from tracker.head import Head, HeadRefused, http_response, parse_head
+from tracker.serving.head import Head, HeadRefused, http_response, parse_head
 
 Respond = Callable[[bytes, Head, bytes], bytes]
 """Client certificate (DER), request head and packed address in; body of the answer out.

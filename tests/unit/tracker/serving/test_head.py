@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.client_lib.wire.strategies import damaged
-from tracker.head import MAX_HEAD_BYTES, Head, HeadRefused, http_response, parse_head
+from tracker.serving.head import MAX_HEAD_BYTES, Head, HeadRefused, http_response, parse_head
 
 HEAD = (
     b"GET /announce/abc?info_hash=%00&x=1 HTTP/1.1\r\nHost: localhost:8444\r\n"

@@ -1,38 +1,20 @@
-"""The front end: mutual TLS on listening sockets, bounded connections, the announce path."""
+"""The front end: mutual TLS on listening sockets, and a bounded number of connections."""
 
 import contextlib
 import errno
 import socket
 import ssl
-import time
 from collections.abc import Callable
 
 import structlog
 import trio
 
-from tracker.announce import Announcer
-from tracker.connection import Connection, Patience, Respond
-from tracker.head import Head, HeadRefused
-from tracker.listening import packed_address
+from tracker.serving.connection import Connection, Patience, Respond
+from tracker.serving.listening import packed_address
 
-ANNOUNCE_PREFIX = b"/announce/"
 _ACCEPTS_PER_TURN = 64
 _STOPPING_S = 2.0
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
-
-def announce_path(announcer: Announcer, clock: Callable[[], float] = time.time) -> Respond:
-    """Answer `GET /announce/<id>`, and nothing else."""
-
-    def respond(certificate_der: bytes, head: Head, address: bytes) -> bytes:
-        member_id = head.path.removeprefix(ANNOUNCE_PREFIX)
-        if not head.path.startswith(ANNOUNCE_PREFIX) or not member_id or b"/" in member_id:
-            raise HeadRefused(404, "announces go to /announce/<licence id>")
-        return announcer.answer(
-            certificate_der, member_id.decode("ascii"), head.query, address, clock()
-        )
-
-    return respond
 
 
 class FrontEnd:

@@ -7,7 +7,7 @@ from typing import NewType
 
 from client_lib.wire.announce import ENTRY_BYTES_V4, ENTRY_BYTES_V6, PeerId
 from client_lib.wire.infohash import TruncatedInfoHash
-from tracker.pool import CLIENT_BYTES, Pool
+from tracker.swarms.pool import CLIENT_BYTES, Pool
 
 Owner = NewType("Owner", bytes)
 """16 bytes that stand for one licence or one seeder: see `admission.Member`."""

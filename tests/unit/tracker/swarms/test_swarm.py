@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from client_lib.wire.announce import PeerId
 from client_lib.wire.infohash import TruncatedInfoHash
-from tracker.swarm import ClientTag, Family, Owner, Standing, Swarm, Swarms, client_tag
+from tracker.swarms.swarm import ClientTag, Family, Owner, Standing, Swarm, Swarms, client_tag
 
 HASH = TruncatedInfoHash(b"h" * 20)
 LIMIT = 3

@@ -3,7 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.handout import Mix, Pace, handout
+from tracker.swarms.handout import Mix, Pace, handout
 
 mixes = st.builds(Mix, *[st.integers(0, 300)] * 3)
 wants = st.integers(0, 200)

@@ -1,10 +1,10 @@
-"""What the tracker remembers of its announces, beyond the swarms themselves."""
+"""Counters of announces and refusals."""
 
 from collections import Counter
 from typing import Protocol
 
 from client_lib.wire.announce import AnnounceRequest
-from tracker.admission import Member, Refusal
+from tracker.trust.admission import Member, Refusal
 
 
 class Accounting(Protocol):

@@ -2,7 +2,7 @@ import ipaddress
 
 import pytest
 
-from tracker.listening import packed_address
+from tracker.serving.listening import packed_address
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What the tracker remembers of its announces, beyond the swarms themselves."""

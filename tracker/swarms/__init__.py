@@ -1,0 +1,1 @@
+"""Who is in which swarm, and whom a peer is told about."""

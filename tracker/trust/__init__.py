@@ -1,0 +1,1 @@
+"""Who may announce, who we are, and whom licensing has revoked."""
