@@ -6,16 +6,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test check bench bench-licensing fuzz-licensing format clean drill-licensing drill-licensing-large
+.PHONY: help setup demo test check bench bench-licensing bench-tracker fuzz-licensing fuzz-tracker format clean drill-licensing drill-licensing-large drill-tracker
 
 help:
 	@echo "make demo    sell and deliver an album on this machine (ARGS=\"--customers 5 --json\")"
 	@echo "make test    run the tests (ARGS=\"-k redemption\")"
 	@echo "make check   lint, types, import contracts, dependencies"
-	@echo "make bench   run every benchmark; make bench-licensing, both ledgers"
+	@echo "make bench   run every benchmark: bench-licensing, bench-tracker"
 	@echo "make fuzz-licensing          schemathesis against a real service"
+	@echo "make fuzz-tracker            100,000 hostile requests (ARGS=\"--requests 1000000\")"
 	@echo "make drill-licensing         kill licensing 200 times under load, on both ledgers"
 	@echo "make drill-licensing-large   a million licences against an empty ledger, on both"
+	@echo "make drill-tracker           kill a tracker worker with 1,000 peers in 50 swarms, 5 times"
 	@echo "make setup   make $(VENV) with the tested versions"
 
 setup: $(VENV)/.ready
@@ -42,14 +44,20 @@ check: setup
 	$(BIN)/deptry .
 	$(BIN)/vulture
 
-bench: bench-licensing
+bench: bench-licensing bench-tracker
 
 bench-licensing: setup
 	$(BIN)/python -m tests.bench.licensing $(ARGS)
 	$(BIN)/python -m tests.bench.licensing --postgresql $(ARGS)
 
+bench-tracker: setup
+	$(BIN)/python -m tests.bench.tracker $(ARGS)
+
 fuzz-licensing: setup
 	$(BIN)/python -m tests.integration.licensing.fuzz $(ARGS)
+
+fuzz-tracker: setup
+	$(BIN)/python -m tests.integration.tracker.fuzz $(ARGS)
 
 drill-licensing: setup
 	$(BIN)/python -m tests.drills.kill $(ARGS)
@@ -60,6 +68,9 @@ drill-licensing-large: setup
 	$(BIN)/python -m tests.drills.large --keep build/large.backup $(ARGS)
 	$(BIN)/python -m tests.drills.large --postgresql --backup build/large.backup $(ARGS)
 	rm build/large.backup
+
+drill-tracker: setup
+	$(BIN)/python -m tests.drills.tracker_failover $(ARGS)
 
 format: setup
 	$(BIN)/ruff check --fix-only .

@@ -1,22 +1,32 @@
 """`albumswarm-tracker`: the command line of the tracker."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
 import msgspec
+import structlog
 import trio
 
 from client_lib import __version__
 from client_lib.config import load_config
 from client_lib.console import new_app, run_app
+from client_lib.errors import UsageError
 from client_lib.service import configure_logs, run_until_signalled
 from tracker.app import serve as serve_tracker
-from tracker.config import TrackerConfig
+from tracker.cli.status import show_status
+from tracker.config import MAX_WORKERS, TrackerConfig
+from tracker.workers import STOPPING_S, WorkerFailed, serve_as_worker, supervise
 
 app = new_app("albumswarm-tracker", "Introduces licensed peers to each other.", __version__)
 
+_Workers = Annotated[
+    int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1, lte=MAX_WORKERS))
+]
 _Port = Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=0, lte=65_535))]
+
+_Several = Annotated[list[str] | None, cyclopts.Parameter(negative=())]
 
 
 @app.command
@@ -30,13 +40,30 @@ async def serve(
     swarm_ca: Path | None = None,
     host: str | None = None,
     port: _Port | None = None,
+    workers: _Workers | None = None,
+    plain_listen: _Several = None,
+    metrics_listen: str | None = None,
 ) -> None:
-    """Serve announces until SIGTERM or SIGINT.
+    r"""Serve announces until SIGTERM or SIGINT.
+
+    It needs a licensing service that answers once: for the swarm CA, a host certificate and the
+    revocation list, which are then kept in the data folder and renewed while serving. While
+    licensing is away, those who hold a certificate are served for a day. The log is one JSON
+    object a line on standard error; `"event": "serving"` tells the address. The tracker may be
+    killed at any time: swarms and accounts are on disk every few seconds.
+
+    Example, on the machine whose name licensing was told as a tracker's (see
+    docs/how-to/run-tracker.md):
+
+        albumswarm-licensing api-key tracker --host tracker.example > tracker.key
+        albumswarm-tracker serve --licensing-url https://licensing.example \
+            --api-key-file tracker.key
 
     Parameters
     ----------
     config
-        TOML file; flags override it. Its keys are those of `tracker/config.py`.
+        TOML file: these options (`licensing_url = "https://…"`), intervals, limits and prices. All
+        keys are in docs/how-to/run-tracker.md. Options win over the file.
     data
         Folder for what the tracker keeps (default: tracker-data).
     licensing_url
@@ -51,6 +78,15 @@ async def serve(
         Name or address to listen on (default: every interface).
     port
         Port to listen on, 0 for any free one (default: 8444).
+    workers
+        Processes, one a core (default: 1). Worker N listens on every port plus N and keeps
+        its things in `worker-N` of the data folder; each one's URL goes into licensing's
+        `trackers`.
+    plain_listen
+        `host:port` or `unix:/path` for plain HTTP from nginx or HAProxy, which pass the client's
+        certificate on as `Client-Cert` (RFC 9440). May be given several times.
+    metrics_listen
+        `host:port` on loopback for Prometheus' `/metrics` (default: none).
     """
     flags = {
         "data": data,
@@ -60,21 +96,76 @@ async def serve(
         "swarm_ca": swarm_ca,
         "host": host,
         "port": port,
+        "workers": workers,
+        "plain_listen": None if plain_listen is None else tuple(plain_listen),
+        "metrics_listen": metrics_listen,
     }
     settings = effective_config(config, flags)
     configure_logs()
+    if settings.workers == 1:
+        await run_until_signalled(lambda stop: serve_tracker(settings, stop))
+        return
+    await _serve_with_workers(settings)
+
+
+@app.command
+async def status(
+    *,
+    config: Path | None = None,
+    data: Path | None = None,
+    watch: bool = False,
+    json: bool = False,
+) -> None:
+    """Show how the tracker is doing: swarms, peers, offload, savings, refusals, fleet, oddities.
+
+    All workers that serve from the data folder are asked. Exit code 4 if none does.
+
+    Parameters
+    ----------
+    config
+        TOML file, the one of `serve`.
+    data
+        Folder of `serve` (default: tracker-data).
+    watch
+        Again every two seconds.
+    json
+        One object a line instead of tables.
+    """
+    settings = effective_config(config, {"data": data})
+    await show_status(settings.data, watch=watch, json=json)
+
+
+@app.command(show=False)
+async def worker(number: int) -> None:
+    """Serve as one of the workers of `serve --workers`, which starts this."""
+    configure_logs()
+    structlog.contextvars.bind_contextvars(worker=number)
+    await run_until_signalled(serve_as_worker)
+
+
+async def _serve_with_workers(settings: TrackerConfig) -> None:
+    failure: WorkerFailed | None = None
 
     async def run(stop: trio.Event) -> None:
-        await serve_tracker(settings, stop)
+        nonlocal failure
+        try:
+            await supervise(settings, stop)
+        except WorkerFailed as failed:
+            failure = failed
 
-    await run_until_signalled(run)
+    await run_until_signalled(run, grace_s=STOPPING_S)
+    if failure is not None:
+        sys.exit(max(1, failure.returncode))  # it has said why itself, on our standard error
 
 
 def effective_config(file: Path | None, flags: dict[str, Any]) -> TrackerConfig:
     """Configuration file, or defaults, with the given (not None) flags on top."""
     config = TrackerConfig() if file is None else load_config(file, TrackerConfig)
     given = {name: value for name, value in flags.items() if value is not None}
-    return msgspec.structs.replace(config, **given)
+    try:
+        return msgspec.structs.replace(config, **given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def main() -> None:

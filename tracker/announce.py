@@ -1,14 +1,37 @@
 """One announce, from query to answer: admission, then accounting, then handout."""
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 
 from client_lib.errors import AnnounceError
-from client_lib.wire.announce import AnnounceFailure, AnnounceRequest, Event, encode_response
+from client_lib.wire.announce import (
+    NO_SOURCE,
+    AnnounceFailure,
+    AnnounceRequest,
+    Event,
+    encode_response,
+)
+from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.accounting.tally import Accounting
-from tracker.swarms.handout import Mix, Pace, handout
-from tracker.swarms.swarm import Family, Others, Standing, Swarm, Swarms, client_tag
+from tracker.swarms.handout import NOBODY, Pace, handout
+from tracker.swarms.peers import Family, Standing, client_tag
+from tracker.swarms.swarm import Swarm
+from tracker.swarms.swarms import Swarms
 from tracker.trust.admission import Admission, Member, NotAdmitted, Refusal, Revocations, Role
+
+# An enumeration's member by its global name: 0.01 µs; as the attribute of its class: 0.13.
+_LEECHER, _COMPLETE, _CENTRAL = Standing
+_V4, _V6 = Family
+_STOPPED = Event.STOPPED
+_SEEDER = Role.SEEDER
+_EMPTY = Swarm()
+
+_ALONE = AnnounceFailure(
+    f"{NO_SOURCE}nobody else is in this swarm yet; you are registered, come back soon",
+    retry_in=1,
+    interval_s=30,
+).encode()
+"""The answer to a leecher who is alone: see ADR 15."""
 
 
 class Announcer:
@@ -37,6 +60,8 @@ class Announcer:
         self._max_numwant = max_numwant
         self._copies_wanted = copies_wanted
         self._rng = rng
+        self.on_expelled: Callable[[TruncatedInfoHash, list[bytes]], None] | None = None
+        """Told by `expel` of a swarm and of the compact entries that were removed from it."""
 
     def answer(
         self, certificate_der: bytes, member_id: str, query: bytes, address: bytes, now_s: float
@@ -52,77 +77,86 @@ class Announcer:
             self._admission.admit(member, member_id, request.info_hash, self._revocations, now_s)
         except NotAdmitted as refused:
             self._accounting.refused(refused.refusal)
-            return AnnounceFailure(refused.reason, refused.refusal.retry_in).encode()
-        self._accounting.admitted(member, request, now_s)
+            return refused.answer()
+        self._accounting.admitted(member, request, now_s, address)
+        if request.event is _STOPPED:
+            return self._said_goodbye(member, request, address)
         return self._handed_out(member, request, address, now_s)
 
     def expel(self, serials: Collection[int]) -> None:
         """Forget the peers behind revoked certificates, so that nobody is sent to them."""
-        for member in self._admission.members(serials):
+        self.expel_members(self._admission.members(serials))
+
+    def expel_members(self, members: Iterable[Member]) -> None:
+        """`expel` those whom admission does not remember: a snapshot's."""
+        for member in members:
             swarms = self._swarms.info_hashes() if member.info_hash is None else [member.info_hash]
-            self._swarms.remove_owner(member.owner, swarms, limit=member.max_peers)
+            for info_hash, entries in self._swarms.remove_owner(member.owner, swarms).items():
+                if self.on_expelled is not None:
+                    self.on_expelled(info_hash, entries)
+
+    def _said_goodbye(self, member: Member, request: AnnounceRequest, address: bytes) -> bytes:
+        client = client_tag(request.peer_id, request.key)
+        self._swarms.remove(request.info_hash, member.owner, client, Family.of(address))
+        swarm = self._swarms.get(request.info_hash) or _EMPTY
+        return self._encoded(swarm, self._pace.interval_s, b"", b"", address)
 
     def _handed_out(
         self, member: Member, request: AnnounceRequest, address: bytes, now_s: float
     ) -> bytes:
-        limit = member.max_peers
-        client = client_tag(request.peer_id, request.key)
-        family = Family.of(address)
-        if request.event is Event.STOPPED:
-            self._swarms.remove(request.info_hash, member.owner, client, family, limit=limit)
-            swarm, want = self._swarms.get(request.info_hash) or Swarm(), 0
+        info_hash, owner, pace = request.info_hash, member.owner, self._pace
+        if request.left_bytes:
+            standing = _LEECHER
         else:
-            swarm, want = self._swarms.open(request.info_hash), self._wanted(request)
-        standing = _standing(member, request)
-        first_leecher = standing is Standing.LEECHER and swarm.leeching_since_s is None
-        interval_s = self._pace.interval(
-            peers=len(swarm),
-            leeching_since_s=now_s if first_leecher else swarm.leeching_since_s,
+            standing = _CENTRAL if member.role is _SEEDER else _COMPLETE
+        swarm = self._swarms.get(info_hash) or _EMPTY
+        since_s = swarm.leeching_since_s
+        interval_s = pace.interval(
+            len(swarm),
+            now_s if since_s is None and standing is _LEECHER else since_s,
+            now_s,
+            self._rng,
+        )
+        swarm = self._swarms.put(
+            info_hash,
+            owner,
+            client_tag(request.peer_id, request.key),
+            address + request.port.to_bytes(2, "big"),
+            standing,
+            limit=member.max_peers,
+            deadline_s=int(now_s) + pace.lifetime(interval_s),
             now_s=now_s,
-            rng=self._rng,
         )
-        if request.event is not Event.STOPPED:
-            swarm.put(
-                member.owner,
-                client,
-                address + request.port.to_bytes(2, "big"),
-                standing,
-                limit=limit,
-                deadline_s=int(now_s) + self._pace.lifetime(interval_s),
-                now_s=now_s,
-            )
-        families = (family, Family.V6 if family is Family.V4 else Family.V4)
-        own, other = (swarm.others(member.owner, f, limit=limit) for f in families)
+        here, there = (_V4, _V6) if len(address) == 4 else (_V6, _V4)
+        own, other = swarm.others(owner, here), swarm.others(owner, there)
+        if standing is _LEECHER and not any(own.counts) and not any(other.counts):
+            return _ALONE
+        numwant = request.numwant
         near, far = handout(
-            Mix(*own.counts()),
-            Mix(*other.counts()),
-            want=want,
-            asker_complete=standing is not Standing.LEECHER,
-            copies=swarm.count(Standing.COMPLETE),
-            copies_wanted=self._copies_wanted,
+            own.counts,
+            other.counts,
+            self._default_numwant if numwant is None else min(numwant, self._max_numwant),
+            asker_complete=standing is not _LEECHER,
+            scarce=swarm.counts[1] < self._copies_wanted,
         )
-        lists = {families[0]: self._sampled(own, near), families[1]: self._sampled(other, far)}
+        nearby = own.sample(near, self._rng)
+        far_off = b"" if far is NOBODY else other.sample(far, self._rng)
+        if here is _V4:
+            return self._encoded(swarm, interval_s, nearby, far_off, address)
+        return self._encoded(swarm, interval_s, far_off, nearby, address)
+
+    def _encoded(
+        self, swarm: Swarm, interval_s: int, peers: bytes, peers6: bytes, address: bytes
+    ) -> bytes:
+        leechers, complete, central = swarm.counts
         return encode_response(
             interval_s=interval_s,
             min_interval_s=self._pace.min_interval(interval_s),
-            complete=swarm.count(Standing.COMPLETE) + swarm.count(Standing.CENTRAL),
-            incomplete=swarm.count(Standing.LEECHER),
-            peers=lists[Family.V4],
-            peers6=lists[Family.V6],
+            complete=complete + central,
+            incomplete=leechers,
+            peers=peers,
+            peers6=peers6,
             external_address=address,
-        )
-
-    def _wanted(self, request: AnnounceRequest) -> int:
-        if request.numwant is None:
-            return self._default_numwant
-        return min(request.numwant, self._max_numwant)
-
-    def _sampled(self, others: Others, mix: Mix) -> bytes:
-        # Central seeders first: libtorrent tries peers in about the order in which it got them.
-        return (
-            others.sample(Standing.CENTRAL, mix.central, self._rng)
-            + others.sample(Standing.COMPLETE, mix.complete, self._rng)
-            + others.sample(Standing.LEECHER, mix.leechers, self._rng)
         )
 
 
@@ -131,9 +165,3 @@ def _parsed(query: bytes) -> AnnounceRequest:
         return AnnounceRequest.from_query(query)
     except AnnounceError as error:
         raise NotAdmitted(Refusal.MALFORMED, str(error)) from error
-
-
-def _standing(member: Member, request: AnnounceRequest) -> Standing:
-    if request.left_bytes:
-        return Standing.LEECHER
-    return Standing.CENTRAL if member.role is Role.SEEDER else Standing.COMPLETE

@@ -1,9 +1,12 @@
-"""The whole tracker, wired: what `albumswarm-tracker serve` runs."""
+"""The whole tracker, running: what `albumswarm-tracker serve` runs."""
 
+import contextlib
 import datetime as dt
 import random
 import resource
+import socket
 import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -15,16 +18,17 @@ from client_lib.errors import ConfigError
 from client_lib.transport.licensing_client import open_licensing
 from client_lib.transport.tls import mutual_server_context
 from client_lib.wire.certificates import certificate_pem
-from tracker.accounting.tally import Tally
-from tracker.announce import Announcer
-from tracker.config import TrackerConfig
-from tracker.routes import announce_path
-from tracker.serving.connection import Patience
-from tracker.serving.front_end import FrontEnd
-from tracker.serving.listening import open_sockets
-from tracker.swarms.handout import Pace
-from tracker.swarms.swarm import Swarms
-from tracker.trust.admission import Admission
+from tracker.accounting.ledger import Ledger, open_accounting
+from tracker.config import TrackerConfig, parse_address
+from tracker.operating.control import CONTROL_SOCKET, serve_control
+from tracker.operating.exposition import serve_metrics
+from tracker.operating.observer import Observer
+from tracker.parts import Parts, session_s, wire
+from tracker.serving.doors import MutualTlsDoor, PlainDoor
+from tracker.serving.listening import open_plain_sockets, open_sockets
+from tracker.serving.sender import TrustedProxies
+from tracker.snapshot import Snapshot
+from tracker.snapshot_store import open_snapshot_store
 from tracker.trust.host_credential import (
     IdentitySource,
     host_credential,
@@ -32,10 +36,12 @@ from tracker.trust.host_credential import (
     swarm_ca,
 )
 from tracker.trust.revocations import RevocationFeed, RevocationSource
+from tracker.upkeep import log_tally, sweep
 
-_SWEEP_S = 10.0
-_TALLY_S = 60.0
 _SPARE_FILES = 64
+
+Clock = Callable[[], float]
+"""POSIX time."""
 
 
 class Licensing(IdentitySource, RevocationSource, Protocol):
@@ -66,67 +72,121 @@ async def serve_with(
     config: TrackerConfig,
     stop: trio.Event,
     *,
+    clock: Clock = time.time,
     task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """`serve`, with a connection to licensing that is there already."""
+    """`serve`, with a connection to licensing that is there already, and a clock."""
+
+    def utc_now() -> dt.datetime:
+        return dt.datetime.fromtimestamp(clock(), dt.UTC)
+
     private_folder(config.data)
     rng = random.SystemRandom()
     ca = await swarm_ca(config.swarm_ca, config.data / "swarm-ca.pem", licensing)
     credential = await host_credential(
-        config.data / "host.pem", licensing, ca=ca, now=_utc_now(), rng=rng
+        config.data / "host.pem", licensing, ca=ca, now=utc_now(), rng=rng
     )
     context = mutual_server_context(credential.path, certificate_pem(ca))
     revocations = RevocationFeed(config.data / "crl.der", ca=ca, grace_s=config.crl_grace_s)
     revocations.load()
-    tally, swarms = Tally(), Swarms()
-    announcer = Announcer(
-        admission=Admission(ca),
-        revocations=revocations,
-        accounting=tally,
-        swarms=swarms,
-        pace=_pace(config),
-        default_numwant=config.default_numwant,
-        max_numwant=config.max_numwant,
-        copies_wanted=config.copies_wanted,
-        rng=random.Random(rng.random()),  # noqa: S311 - samples peers; SystemRandom is slow
-    )
     _allow_files(config.max_connections + _SPARE_FILES)
-    front_end = FrontEnd(
-        context,
-        announce_path(announcer),
-        count=tally.count,
-        max_connections=config.max_connections,
-        patience=Patience(
-            handshake_s=config.handshake_timeout_s,
-            head_s=config.head_timeout_s,
-            idle_s=config.idle_timeout_s,
-        ),
-    )
-    async with trio.open_nursery() as nursery:
+    async with contextlib.AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        ledger = await stack.enter_async_context(
+            open_accounting(
+                config.data / "accounting.sqlite3",
+                session_s=session_s(config),
+                line_rate=config.line_rate,
+                clock=clock,
+            )
+        )
+        parts = wire(config, ca=ca, ledger=ledger, revocations=revocations, clock=clock, rng=rng)
+        if revocations.list is not None:
+            parts.expulsion.revoked(revocations.list.serials)
         # First the list, then the clients: they would be refused for want of it.
         await nursery.start(
             lambda task_status: revocations.keep_current(
                 licensing,
                 every_s=config.crl_poll_s,
-                clock=_utc_now,
-                on_change=announcer.expel,
+                clock=utc_now,
+                on_change=parts.expulsion.revoked,
                 task_status=task_status,
             )
         )
-        sockets = await open_sockets(config.host, config.port)
+        sockets = _closing(stack, await open_sockets(config.host, config.port))
         port: int = sockets[0].getsockname()[1]
+        plain_sockets = _closing(stack, await open_plain_sockets(config.plain_listen))
+        doors = (
+            MutualTlsDoor(context, sockets),
+            PlainDoor(TrustedProxies(config.trusted_proxies), plain_sockets),
+        )
+        # Not before the port is ours: a second tracker must not touch the first one's snapshot.
+        snapshot = await stack.enter_async_context(_restored(config, parts, clock))
+        nursery.start_soon(parts.expulsion.follow, snapshot)
+        nursery.start_soon(snapshot.save_regularly, config.snapshot_s)
         nursery.start_soon(
             lambda: keep_host_credential(
-                credential, licensing, ca=ca, context=context, clock=_utc_now, rng=rng
+                credential, licensing, ca=ca, context=context, clock=utc_now, rng=rng
             )
         )
-        nursery.start_soon(_sweep, swarms)
-        nursery.start_soon(_log_tally, tally, swarms)
-        structlog.get_logger().info("serving", address=f"{config.host or 'localhost'}:{port}")
+        nursery.start_soon(sweep, parts.swarms, clock)
+        nursery.start_soon(log_tally, ledger, parts.swarms)
+        nursery.start_soon(ledger.flush_regularly, config.accounting_flush_s, clock)
+        nursery.start_soon(parts.feed.run)
+        told = {"address": f"{config.host or 'localhost'}:{port}"}
+        told |= await _shown(nursery, config, parts, ledger, revocations, clock, told["address"])
+        structlog.get_logger().info("serving", **told)
         task_status.started(port)
-        await front_end.serve(sockets, stop)
+        await parts.front_end.serve(doors, stop)
         nursery.cancel_scope.cancel()
-    structlog.get_logger().info("stopped", **tally.counts)
+    structlog.get_logger().info("stopped", **ledger.counts)
+
+
+@contextlib.asynccontextmanager
+async def _restored(config: TrackerConfig, parts: Parts, clock: Clock) -> AsyncIterator[Snapshot]:
+    """The swarms as the last snapshot has them; the last one is written after the block."""
+    store = await trio.to_thread.run_sync(open_snapshot_store, config.data / "swarms.sqlite3")
+    with contextlib.closing(store):
+        snapshot = Snapshot(store, parts.swarms, clock)
+        parts.admission.on_recognised = snapshot.note_member
+        await snapshot.restore()
+        yield snapshot
+        await snapshot.save()
+
+
+async def _shown(
+    nursery: trio.Nursery,
+    config: TrackerConfig,
+    parts: Parts,
+    ledger: Ledger,
+    revocations: RevocationFeed,
+    clock: Clock,
+    address: str,
+) -> dict[str, str]:
+    """Show the operator how it is doing: the control socket, and metrics if they are wanted."""
+    observer = Observer(
+        address=address,
+        swarms=parts.swarms,
+        ledger=ledger,
+        feed=parts.feed,
+        fleet=parts.fleet,
+        revocations=revocations,
+        price_per_gb=config.price_per_gb,
+        currency=config.currency,
+        clock=clock,
+    )
+    await nursery.start(serve_control, config.data / CONTROL_SOCKET, observer.status)
+    if not config.metrics_listen:
+        return {}
+    sockets = await open_sockets(*parse_address("metrics_listen", config.metrics_listen))
+    nursery.start_soon(serve_metrics, sockets, observer.status)
+    return {"metrics": f"localhost:{sockets[0].getsockname()[1]}"}
+
+
+def _closing(stack: contextlib.AsyncExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
+    """Close them in the end, even if nobody comes to serve them."""
+    for each in sockets:
+        stack.callback(each.close)
+    return sockets
 
 
 def _api_key(path: Path) -> str:
@@ -138,38 +198,6 @@ def _api_key(path: Path) -> str:
     return key
 
 
-def _pace(config: TrackerConfig) -> Pace:
-    return Pace(
-        interval_s=config.interval_s,
-        jitter=config.interval_jitter,
-        young_interval_s=config.young_interval_s,
-        young_age_s=config.young_age_s,
-        few_peers=config.few_peers,
-        min_interval_s=config.min_interval_s,
-    )
-
-
-async def _sweep(swarms: Swarms) -> None:
-    """Forget silent peers, a swarm at a time, so that announces get their turn in between."""
-    while True:
-        for info_hash in swarms.info_hashes():
-            swarms.expire(info_hash, time.time())
-            await trio.lowlevel.checkpoint()
-        await trio.sleep(_SWEEP_S)
-
-
-async def _log_tally(tally: Tally, swarms: Swarms) -> None:
-    """Log the counters once a minute, if any of them has moved."""
-    logged: dict[str, int] = {}
-    while True:
-        await trio.sleep(_TALLY_S)
-        if tally.counts != logged:
-            logged = dict(tally.counts)
-            structlog.get_logger().info(
-                "announces", swarms=len(swarms), peers=swarms.peers, **logged
-            )
-
-
 def _allow_files(wanted: int) -> None:
     """Raise the soft limit of open files as far as it may go: every connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -177,7 +205,3 @@ def _allow_files(wanted: int) -> None:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _utc_now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

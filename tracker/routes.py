@@ -2,23 +2,61 @@
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from tracker.announce import Announcer
-from tracker.serving.connection import Respond
-from tracker.serving.head import Head, HeadRefused
-
-ANNOUNCE_PREFIX = b"/announce/"
+from tracker.serving.exchange import Request, Respond, Waiting
+from tracker.serving.head import HeadRefused
 
 
-def announce_path(announcer: Announcer, clock: Callable[[], float] = time.time) -> Respond:
-    """Answer `GET /announce/<id>`, and nothing else."""
+class Announces(Protocol):
+    """`tracker.announce.Announcer`."""
 
-    def respond(certificate_der: bytes, head: Head, address: bytes) -> bytes:
-        member_id = head.path.removeprefix(ANNOUNCE_PREFIX)
-        if not head.path.startswith(ANNOUNCE_PREFIX) or not member_id or b"/" in member_id:
-            raise HeadRefused(404, "announces go to /announce/<licence id>")
-        return announcer.answer(
-            certificate_der, member_id.decode("ascii"), head.query, address, clock()
-        )
+    def answer(
+        self, certificate_der: bytes, member_id: str, query: bytes, address: bytes, now_s: float
+    ) -> bytes:
+        """Bencoded answer to an announce."""
+
+
+class Scrapes(Protocol):
+    """`tracker.scrape.Scraper`."""
+
+    def answer(self, certificate_der: bytes, member_id: str, query: bytes, now_s: float) -> bytes:
+        """Bencoded answer to a scrape."""
+
+
+Demand = Callable[[Request, str], Waiting]
+"""Answers a seeder's poll: the request, and the seeder id of its path."""
+
+
+def routes(
+    announcer: Announces,
+    scraper: Scrapes | None = None,
+    demand: Demand | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> Respond:
+    """Answer `GET /announce/<id>`, `/scrape/<id>` and `/v1/demand/<seeder id>`, and no other path.
+
+    What is None is not served: 404.
+    """
+
+    def respond(request: Request) -> bytes | Waiting:
+        prefix, _, member_id = request.head.path.rpartition(b"/")
+        if member_id:
+            name = member_id.decode("ascii")  # a path is ASCII
+            match prefix:
+                case b"/announce":
+                    return announcer.answer(
+                        request.certificate_der, name, request.head.query, request.address, clock()
+                    )
+                case b"/scrape" if scraper is not None:
+                    return scraper.answer(
+                        request.certificate_der, name, request.head.query, clock()
+                    )
+                case b"/v1/demand" if demand is not None:
+                    return demand(request, name)
+                case _:
+                    pass
+        raise HeadRefused(404, "announces go to /announce/<licence id>")
 
     return respond

@@ -89,7 +89,9 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         # A central seeder must be known to whichever tracker a swarm has moved to, and listens
         # where the operator said or not at all; a customer's port may be any.
         "min_announce_interval": 30,  # 300 by default: a young swarm's tracker asks for less
+        # Both: with the first alone libtorrent 2.1.1 never comes to the second tier.
         "announce_to_all_tiers": settings.central_seeder,
+        "announce_to_all_trackers": settings.central_seeder,
         "max_retry_port_bind": 0 if settings.central_seeder else 10,
         "listen_system_port_fallback": not settings.central_seeder,
         "tracker_backoff": 50,

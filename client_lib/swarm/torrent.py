@@ -12,6 +12,7 @@ import trio
 from client_lib.errors import DownloadError, StorageError
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.settings import FFDHE2048_PEM, PEER_ID_SEEDER
+from client_lib.wire.announce import NO_SOURCE
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.release import TorrentName
 
@@ -84,6 +85,7 @@ class TrackerReport:
     url: str
     peers: int
     refused: bool
+    """It will not have us. That a swarm has no source yet is no refusal."""
     message: str
 
 
@@ -259,7 +261,8 @@ class Torrent:
             case lt.tracker_error_alert():
                 reason = alert.failure_reason()
                 message = reason or alert.error.message()
-                report = TrackerReport(alert.tracker_url(), 0, bool(reason), message)
+                refused = bool(reason) and not reason.startswith(NO_SOURCE)
+                report = TrackerReport(alert.tracker_url(), 0, refused, message)
                 self.trackers[report.url] = report
             case lt.state_changed_alert() | lt.torrent_finished_alert():
                 pass

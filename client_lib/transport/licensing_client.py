@@ -219,7 +219,7 @@ async def open_licensing(
     `ca_pem` replaces the system's roots; `bearer` is a device secret or an API key. Raises
     UsageError for a URL that is none, StorageError for a CA that is none.
     """
-    _require_https(url)
+    require_https(url)
     if bearer is not None and not _BEARER.fullmatch(bearer):
         # Said here: deeper down the text of the error would hold the secret.
         raise UsageError("the device secret or API key holds characters that none has")
@@ -232,7 +232,8 @@ async def open_licensing(
         yield LicensingClient(http, url)
 
 
-def _require_https(url: str) -> None:
+def require_https(url: str) -> None:
+    """Raise UsageError for a URL that is no service's address."""
     try:
         parts = urllib.parse.urlsplit(url)
         fine = parts.scheme == "https" and parts.hostname and parts.port != 0

@@ -11,7 +11,8 @@ def mutual_server_context(credential_file: Path, swarm_ca_pem: str) -> ssl.SSLCo
 
     `credential_file` holds key and certificate in PEM. To renew, load it again into the live
     context: new connections get the new certificate. Session tickets stay on: without them every
-    connection of a client that leaves Nagle on waits 40 ms for a delayed ACK.
+    connection of a client that leaves Nagle on waits 40 ms for a delayed ACK, unless the server
+    asks for TCP_QUICKACK (tracker/serving/tls.py).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

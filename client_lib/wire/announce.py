@@ -6,9 +6,13 @@ with compact peer lists. `docs/protocol/announce.md` has examples of all of them
 
 import enum
 import ipaddress
+import re
+from binascii import a2b_qp
 from dataclasses import dataclass
 from typing import Literal, NewType
 from urllib.parse import quote_from_bytes
+
+import msgspec
 
 from client_lib.errors import AnnounceError, AnnounceRefused, BencodeError
 from client_lib.wire import bencode
@@ -26,6 +30,8 @@ MAX_QUERY_BYTES = 4_096  # libtorrent's are 300-400
 MAX_RESPONSE_BYTES = 1 << 20  # what libtorrent accepts (tracker_maximum_response_length)
 MAX_KEY_BYTES = 64
 MAX_REASON_CHARACTERS = 500
+NO_SOURCE = "no-source: "
+"""How the failure reason of an admitted announce begins that found nobody: wait, and come back."""
 MAX_RETRY_MINUTES = 60 * 24 * 365
 _MAX_INT = 2**63 - 1  # as in bencode.py: what a signed 64-bit integer holds
 
@@ -44,19 +50,29 @@ class Event(enum.Enum):
 
 
 _EVENTS = {event.value: event for event in Event}
+_REGULAR = Event.REGULAR  # as a global name 0.01 µs, as the attribute of its class 0.13
 _KNOWN = frozenset(
     b"info_hash peer_id port uploaded downloaded left event numwant key compact".split()
 )
 _HEX = "0123456789abcdefABCDEF"
 _ESCAPES = {(a + b).encode(): bytes.fromhex(a + b) for a in _HEX for b in _HEX}
+_COUNT = rb"(0|[1-9][0-9]{0,17})"
+_BYTES = rb"([\w%.~!*()'-]*[\w.~!*()'-])"  # a `%` at the end would be lost on a2b_qp
+_AS_LIBTORRENT_WRITES = re.compile(
+    b"info_hash=%b&peer_id=%b&port=([1-9][0-9]{0,4})" % (_BYTES, _BYTES)
+    + b"&uploaded=%b&downloaded=%b&left=%b" % (_COUNT, _COUNT, _COUNT)
+    + rb"(?:&corrupt=[0-9]+)?&key=(\w{1,64})(?:&event=(\w+))?&numwant=(0|[1-9][0-9]{0,8})"
+    rb"&compact=1(?:&(?:no_peer_id|supportcrypto|redundant)=[0-9]+)*"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceRequest:
+class AnnounceRequest(msgspec.Struct, frozen=True, gc=False):
     """One announce. The peer's address is the connection's, never what a query says.
 
     `numwant` and `key` are None where the client did not say; `compact` is what it asked for, the
     answer is compact all the same (BEP 23 leaves that to the tracker). Raises AnnounceError.
+
+    A Struct, because every announce makes one: 0.5 µs with the checks, a dataclass takes 2.
     """
 
     info_hash: TruncatedInfoHash
@@ -78,9 +94,12 @@ class AnnounceRequest:
             raise AnnounceError("peer_id is 20 bytes")
         if not 1 <= self.port <= 65_535:
             raise AnnounceError("port is from 1 to 65535")
-        for count in (self.uploaded_bytes, self.downloaded_bytes, self.left_bytes):
-            if not 0 <= count <= _MAX_INT:
-                raise AnnounceError("uploaded, downloaded and left are from 0 to 2^63-1")
+        if not (
+            0 <= self.uploaded_bytes <= _MAX_INT
+            and 0 <= self.downloaded_bytes <= _MAX_INT
+            and 0 <= self.left_bytes <= _MAX_INT
+        ):
+            raise AnnounceError("uploaded, downloaded and left are from 0 to 2^63-1")
         if self.numwant is not None and not 0 <= self.numwant <= _MAX_INT:
             raise AnnounceError("numwant is 0 or more")
         if self.key is not None and not 1 <= len(self.key) <= MAX_KEY_BYTES:
@@ -94,7 +113,32 @@ class AnnounceRequest:
         """
         if len(raw) > MAX_QUERY_BYTES:
             raise AnnounceError(f"query of more than {MAX_QUERY_BYTES} bytes")
-        # By hand: urllib's parse_qs takes 11 µs, longer than all the rest of an announce.
+        usual = _AS_LIBTORRENT_WRITES.fullmatch(raw)
+        if usual is None:
+            return cls._from_parameters(raw)
+        # One match instead of a dictionary of parameters: 3 µs against 10 (parse_qs alone: 11).
+        info_hash, peer_id, port, uploaded, downloaded, left, key, event, numwant = usual.groups()
+        # Quoted-printable is percent-encoding with another sign, and its decoder is in C: 0.3 µs
+        # against 4. What has no escape stays as it is; what is malformed is 20 bytes no more.
+        wanted = a2b_qp(info_hash.replace(b"%", b"="))
+        own_id = a2b_qp(peer_id.replace(b"%", b"="))
+        if b"=" in wanted or b"=" in own_id:  # an escaped "=", or a malformed escape
+            wanted, own_id = unescaped(info_hash, "info_hash"), unescaped(peer_id, "peer_id")
+        return cls(
+            TruncatedInfoHash(wanted),
+            PeerId(own_id),
+            int(port),
+            int(uploaded),
+            int(downloaded),
+            int(left),
+            _REGULAR if event is None else _EVENTS.get(event, _REGULAR),
+            int(numwant),
+            key,
+        )
+
+    @classmethod
+    def _from_parameters(cls, raw: bytes) -> "AnnounceRequest":
+        """Parse parameters in any order."""
         values: dict[bytes, bytes] = {}
         for parameter in raw.split(b"&"):
             name, _, value = parameter.partition(b"=")
@@ -119,7 +163,7 @@ class AnnounceRequest:
         )
 
     def to_query(self) -> bytes:
-        """Write the query string, as a client sends it."""
+        """Write the query string, in the order that libtorrent keeps."""
         parameters: list[tuple[str, str]] = [
             ("info_hash", quote_from_bytes(self.info_hash, safe="")),
             ("peer_id", quote_from_bytes(self.peer_id, safe="")),
@@ -128,27 +172,32 @@ class AnnounceRequest:
             ("downloaded", str(self.downloaded_bytes)),
             ("left", str(self.left_bytes)),
         ]
+        if self.key is not None:
+            parameters.append(("key", quote_from_bytes(self.key, safe="")))
         if self.event is not Event.REGULAR:
             parameters.append(("event", self.event.value.decode()))
         if self.numwant is not None:
             parameters.append(("numwant", str(self.numwant)))
-        if self.key is not None:
-            parameters.append(("key", quote_from_bytes(self.key, safe="")))
         parameters.append(("compact", str(int(self.compact))))
         return "&".join(f"{name}={value}" for name, value in parameters).encode()
 
 
-def _unquoted(values: dict[bytes, bytes], name: bytes) -> bytes:
+def unescaped(value: bytes, name: str) -> bytes:
     """Undo percent-encoding. `+` stands for itself: this is a URI, not a form."""
+    if b"%" not in value:
+        return value
+    first, *escaped = value.split(b"%")
     try:
-        value = values[name]
-        if b"%" not in value:
-            return value
-        first, *escaped = value.split(b"%")
         return first + b"".join([_ESCAPES[part[:2]] + part[2:] for part in escaped])
     except KeyError:
-        what = "is badly percent-encoded" if name in values else "is missing"
-        raise AnnounceError(f"{name.decode()} {what}") from None
+        raise AnnounceError(f"{name} is badly percent-encoded") from None
+
+
+def _unquoted(values: dict[bytes, bytes], name: bytes) -> bytes:
+    value = values.get(name)
+    if value is None:
+        raise AnnounceError(f"{name.decode()} is missing")
+    return unescaped(value, name.decode())
 
 
 def _number(values: dict[bytes, bytes], name: bytes) -> int:
@@ -252,10 +301,14 @@ def encode_response(
     Keys in sorted order, as BEP 3 asks. An empty `peers6` is left out, `peers` never is: a client
     that finds neither could take the answer for an error.
     """
-    external = b"11:external ip%d:%b" % (len(external_address), external_address)
+    external = (
+        b"11:external ip%d:%b" % (len(external_address), external_address)
+        if external_address
+        else b""
+    )
     return b"d8:completei%de%b10:incompletei%de8:intervali%de12:min intervali%de5:peers%d:%b%be" % (
         complete,
-        external if external_address else b"",
+        external,
         incomplete,
         interval_s,
         min_interval_s,
@@ -267,10 +320,15 @@ def encode_response(
 
 @dataclass(frozen=True, slots=True)
 class AnnounceFailure:
-    """The answer to a refused announce: a sentence for a person, and when to ask again."""
+    """The answer to a refused announce: a sentence for a person, and when to ask again.
+
+    `interval_s` says that to libtorrent, which does not know BEP 31: after a failure without
+    `interval` it comes back after 1800 s.
+    """
 
     reason: str
     retry_in: Retry = None
+    interval_s: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse an empty reason and a time that BEP 31 cannot say."""
@@ -278,12 +336,16 @@ class AnnounceFailure:
             raise AnnounceError("a failure needs a reason")
         if isinstance(self.retry_in, int) and not 1 <= self.retry_in <= MAX_RETRY_MINUTES:
             raise AnnounceError("retry in is from 1 minute to a year")
+        if self.interval_s is not None and not 1 <= self.interval_s <= 60 * MAX_RETRY_MINUTES:
+            raise AnnounceError("an interval is from 1 second to a year")
 
     def encode(self) -> bytes:
-        """Bencode `failure reason` and, if known, `retry in` (BEP 31)."""
+        """Bencode `failure reason` and, if known, `interval` and `retry in` (BEP 31)."""
         answer: dict[bytes, bencode.Bencodable] = {
             b"failure reason": self.reason[:MAX_REASON_CHARACTERS].encode()
         }
+        if self.interval_s is not None:
+            answer[b"interval"] = self.interval_s
         if self.retry_in is not None:
             answer[b"retry in"] = b"never" if self.retry_in == "never" else self.retry_in
         return bencode.encode(answer)

@@ -335,6 +335,14 @@ def load_certificate(pem: str) -> x509.Certificate:
     return certificate
 
 
+def load_der_certificate(der: bytes) -> x509.Certificate:
+    """A certificate in DER, from anybody. Raises CertificateError."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except _BAD_DER as error:
+        raise CertificateError("not a DER certificate") from error
+
+
 def load_key(pem: str, passphrase: bytes | None = None) -> ec.EllipticCurvePrivateKey:
     """Parse a PEM P-256 private key. Raises CertificateError, never showing the key."""
     try:

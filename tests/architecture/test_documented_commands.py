@@ -2,7 +2,7 @@
 
     ```sh run              run it; it must succeed
     ```sh run exits=3      run it; its last command must end with that exit code
-    ```sh run needs=TOOL   left out where the machine has no such tool
+    ```sh run needs=A,B    left out where the machine has not all of these tools
     ```sh serve            run it beside the others, and wait until it says "serving"
     ```text output         lines that the block before it must have printed, … for anything
     ```python file=NAME    a file that the commands use
@@ -59,7 +59,7 @@ async def test_documented_commands_work(path: Path, tmp_path: Path) -> None:
             where = f"{path.name}:{block.line}"
             script = re.sub("|".join(_PORTS), lambda port: ports[port[0]], block.text)
             marks = _marks(block)
-            if shutil.which(marks.get("needs", "sh")) is None:
+            if not all(map(shutil.which, marks.get("needs", "sh").split(","))):
                 printed = ""
             elif "file" in marks:
                 (tmp_path / marks["file"]).write_text(script)

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import libtorrent as lt
 import pytest
@@ -17,6 +17,8 @@ import trio
 
 from client_lib.wire import bencode
 from client_lib.wire.announce import AnnounceFailure, AnnounceRequest, AnnounceResponse, Event, Peer
+from client_lib.wire.infohash import TruncatedInfoHash
+from client_lib.wire.scrape import SwarmCounts, encode_scrape, parse_scrape
 
 ALBUM_BYTES = 40_000
 INFO: bencode.Bencodable = {
@@ -38,12 +40,12 @@ class AlertReader:
     """Waits for alerts of one session without polling."""
 
     def __init__(self, session: lt.session, wakeup: socket.socket) -> None:
-        self._session = session
+        self.session = session
         self._wakeup = wakeup
 
     async def wait_for(self, kind: type[A]) -> A:
         while True:
-            for alert in self._session.pop_alerts():
+            for alert in self.session.pop_alerts():
                 if isinstance(alert, kind):
                     return alert
             await trio.lowlevel.wait_readable(self._wakeup)
@@ -51,7 +53,9 @@ class AlertReader:
 
 
 @contextlib.contextmanager
-def announcing_session(tracker_url: str, save_path: Path) -> Iterator[AlertReader]:
+def announcing_session(
+    tracker_url: str, save_path: Path, min_announce_interval: int = 300
+) -> Iterator[AlertReader]:
     """A libtorrent session that announces one torrent to one tracker."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -66,6 +70,8 @@ def announcing_session(tracker_url: str, save_path: Path) -> Iterator[AlertReade
             "enable_ip_notifier": False,
             "alert_mask": lt.alert.category_t.tracker_notification
             | lt.alert.category_t.error_notification,
+            "min_announce_interval": min_announce_interval,
+            "ssrf_mitigation": False,  # on loopback it would allow no path but /announce
         }
     )
     session.set_alert_fd(theirs.fileno())
@@ -93,7 +99,8 @@ async def tracker_that_says(body: bytes) -> AsyncIterator[tuple[str, list[bytes]
             while b"\r\n\r\n" not in head:
                 head += await stream.receive_some()
             target = head.split(b" ")[1]
-            queries.append(target.partition(b"?")[2])
+            path, _, query = target.partition(b"?")
+            queries.append(query if path == b"/announce/abc" else target)
             length = b"Content-Length: %d\r\n" % len(body)
             await stream.send_all(
                 b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + length + b"\r\n" + body
@@ -152,3 +159,38 @@ async def test_libtorrent_shows_our_failure_reason(tmp_path: Path, retry_in: int
             with announcing_session(url, tmp_path) as alerts:
                 error = await alerts.wait_for(lt.tracker_error_alert)
     assert error.failure_reason() == failure.reason
+
+
+async def test_libtorrent_scrapes_beside_the_announce_url_and_reads_our_counts(
+    tmp_path: Path,
+) -> None:
+    info_hash = TruncatedInfoHash(hashlib.sha256(bencode.encode(INFO)).digest()[:20])
+    answer = encode_scrape({info_hash: SwarmCounts(complete=7, downloaded=5, incomplete=3)})
+    with trio.fail_after(30):
+        async with tracker_that_says(answer) as (url, queries):
+            with announcing_session(url, tmp_path) as alerts:
+                await alerts.wait_for(lt.tracker_announce_alert)
+                alerts.session.get_torrents()[0].scrape_tracker()
+                reply = await alerts.wait_for(lt.scrape_reply_alert)
+    assert (reply.complete, reply.incomplete) == (7, 3)
+    (scrape,) = [query for query in queries if query.startswith(b"/scrape/abc?")]
+    assert parse_scrape(scrape.partition(b"?")[2]) == [info_hash]
+
+
+async def test_libtorrent_comes_back_after_the_interval_of_a_failure_and_else_late(
+    tmp_path: Path,
+) -> None:
+    """It knows no `retry in` (BEP 31): see ADR 15."""
+
+    async def pause_s(failure: AnnounceFailure) -> int:
+        async with tracker_that_says(failure.encode()) as (url, _):
+            with announcing_session(url, tmp_path, min_announce_interval=30) as alerts:
+                await alerts.wait_for(lt.tracker_error_alert)
+                torrent = alerts.session.get_torrents()[0]
+                endpoint: Any = torrent.trackers()[0]["endpoints"][0]
+                (_, v2) = endpoint["info_hashes"]
+                return int(v2["next_announce"] - v2["min_announce"])  # POSIX seconds
+
+    with trio.fail_after(30):
+        assert await pause_s(AnnounceFailure("no-source: wait", 1, interval_s=30)) <= 31
+        assert await pause_s(AnnounceFailure("no-source: wait", 1)) >= 1_799

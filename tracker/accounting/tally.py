@@ -1,4 +1,4 @@
-"""Counters of announces and refusals."""
+"""What an announce is reported to, and plain counters of what happened."""
 
 from collections import Counter
 from typing import Protocol
@@ -10,8 +10,10 @@ from tracker.trust.admission import Member, Refusal
 class Accounting(Protocol):
     """Is told of every announce over a good handshake. Must be quick: it is on the hot path."""
 
-    def admitted(self, member: Member, request: AnnounceRequest, now_s: float) -> None:
-        """`member` announced, and gets an answer."""
+    def admitted(
+        self, member: Member, request: AnnounceRequest, now_s: float, address: bytes = b""
+    ) -> None:
+        """`member` announced from a packed address, and gets an answer."""
 
     def refused(self, refusal: Refusal) -> None:
         """An announce was refused."""
@@ -24,7 +26,9 @@ class Tally:
         """Start at zero."""
         self.counts: Counter[str] = Counter()
 
-    def admitted(self, member: Member, request: AnnounceRequest, now_s: float) -> None:
+    def admitted(
+        self, member: Member, request: AnnounceRequest, now_s: float, address: bytes = b""
+    ) -> None:
         """Count an admitted announce, by role."""
         self.counts[f"admitted_{member.role.value}"] += 1
 

@@ -1,194 +1,308 @@
-"""One client's connection: TLS handshake, then announces until somebody has had enough.
+"""One client's connection: announces over TCP until somebody has had enough.
 
-Raw non-blocking sockets with `wait_readable`: 1.3 ms of CPU for an announce with its handshake,
-against 1.8 ms with `trio.SSLStream`, and 43,000 against 2,000 requests a second on ASGI.
+A connection is called when its socket is ready, never waits itself, and does as much as it can at
+once: of a client that sends its request at once and closes, the reactor never hears.
 """
 
-import contextlib
+import enum
+import math
 import socket
-import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 import trio
 
-from tracker.serving.head import Head, HeadRefused, http_response, parse_head
-
-Respond = Callable[[bytes, Head, bytes], bytes]
-"""Client certificate (DER), request head and packed address in; body of the answer out.
-
-Raises HeadRefused for a path that does not exist."""
+from tracker.serving.exchange import Answer, Request, Respond, Waiting
+from tracker.serving.head import MAX_HEAD_BYTES, HeadRefused, Heads, Sender, http_response
+from tracker.serving.patience import Patience
+from tracker.serving.reactor import READABLE, WRITABLE
 
 _READ_BYTES = 16_384
-_TURNS = 16  # reads and answers in a row: under a millisecond
+_UNSENT_BYTES = 65_536  # then a client that asks more has to read first
 _LINGER_S = 1.0
 _LINGER_BYTES = 65_536
+_OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds that a client may take, before it is cut off."""
+class Room(Protocol):
+    """Where connections are: what the front end is for them."""
 
-    handshake_s: float = 10.0
-    head_s: float = 10.0
-    """From the first byte of a request to the end of its head; also for the first request."""
-    idle_s: float = 60.0
-    """Between the requests of a connection."""
-    answer_s: float = 20.0
-    """To take our answer."""
+    respond: Respond
+    patience: Patience
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic time."""
+
+    def count(self, what: str) -> None:
+        """Count an event."""
+
+    def watch(self, connection: "Connection", events: int) -> None:
+        """Call `connection.on_ready` for these events only."""
+
+    def waits(self, connection: "Connection") -> None:
+        """From now on it waits for its client, if it did not already."""
+
+    def is_busy(self, connection: "Connection") -> None:
+        """It waits for its client no longer."""
+
+    def await_answer(self, connection: "Connection", waiting: Waiting, keep_alive: bool) -> bool:
+        """Call `connection.answered` when it is there; False if too many wait already."""
+
+    def left(self, connection: "Connection") -> None:
+        """It has closed its socket."""
+
+
+class State(enum.Enum):
+    """What a connection does."""
+
+    TALKING = enum.auto()
+    ANSWERING = enum.auto()  # waits for its answer
+    PARTING = enum.auto()  # the last answer is on its way
+    LINGERING = enum.auto()  # swallows what the client still sends
+    CLOSED = enum.auto()
 
 
 class Connection:
-    """A client that is being served. `scope` may be cancelled at any time to get rid of it."""
+    """A client of the plain front end; over TLS, a subclass."""
+
+    __slots__ = (
+        "_events",
+        "_heads",
+        "_linger",
+        "_received",
+        "_room",
+        "_scanned_bytes",
+        "_sender",
+        "_socket",
+        "_swallowed_bytes",
+        "_unsent",
+        "deadline_s",
+        "descriptor",
+        "scope",
+        "state",
+    )
 
     def __init__(
-        self,
-        stream: ssl.SSLSocket,
-        address: bytes,
-        *,
-        respond: Respond,
-        count: Callable[[str], None],
-        waiting: "dict[Connection, None]",
-        patience: Patience,
+        self, transport: socket.socket, heads: Heads, room: Room, *, allowed_s: float
     ) -> None:
-        """Take a non-blocking TLS socket before its handshake, and the packed address.
+        """Take a non-blocking socket, and the time that the client has for its first words."""
+        self.descriptor = transport.fileno()
+        self.state = State.TALKING
+        self.deadline_s = room.now_s + allowed_s
+        self.scope: trio.CancelScope | None = None
+        self._socket = transport
+        self._heads = heads
+        self._room = room
+        self._sender: Sender | None = None
+        self._received = b""
+        self._scanned_bytes = 0
+        self._unsent = b""
+        self._events = 0
+        self._linger = False
+        self._swallowed_bytes = 0
 
-        From when it begins to wait for a handshake or a request until that is complete, the
-        connection is in `waiting`. A byte now and then does not move it: the first in there has
-        waited longest.
-        """
-        self.scope = trio.CancelScope()
-        self._stream = stream
-        self._address = address
-        self._respond = respond
-        self._count = count
-        self._waiting = waiting
-        self._patience = patience
-        self._turns = 0
-
-    async def run(self) -> None:
-        """Serve until either side closes; closes the socket. Raises nothing but cancellation."""
+    def on_ready(self, events: int) -> None:
+        """Go on: the socket is ready, or there is a chance that it is."""
         try:
-            with self.scope:
-                try:
-                    await self._handshake()
-                    await self._requests()
-                except HeadRefused as refused:
-                    self._count(f"http_{refused.status}")
-                    await self._refuse(refused.status, str(refused))
-                except Exception as error:
-                    if isinstance(error, OSError):  # ssl.SSLError is one
-                        self._count("connection_broken")
-                    else:
-                        self._count("http_500")
-                        structlog.get_logger().exception("request-failed")
-                        await self._refuse(500, "internal error")
-        finally:
-            self._waiting.pop(self, None)
-            trio.lowlevel.notify_closing(self._stream)
-            self._stream.close()
-
-    async def _handshake(self) -> None:
-        self._allow(self._patience.handshake_s)
-        try:
-            while True:
-                try:
-                    self._stream.do_handshake()
-                    break
-                except ssl.SSLWantReadError:
-                    self._waiting.setdefault(self)
-                    await trio.lowlevel.wait_readable(self._stream)
-                except ssl.SSLWantWriteError:
-                    await trio.lowlevel.wait_writable(self._stream)
-        except OSError:
-            self._count("handshake_failed")
-            self._waiting.pop(self, None)
-            # OpenSSL has sent an alert: let it arrive before the reset that our close may cause.
-            await self._linger()
-            raise
-        self._waiting.pop(self, None)
-
-    async def _requests(self) -> None:
-        certificate = self._stream.getpeercert(binary_form=True)
-        if certificate is None:  # cannot be: the context demands one
-            raise ssl.SSLError("no client certificate")
-        received = bytearray()
-        scanned_bytes = 0
-        self._allow(self._patience.head_s)
-        while True:
-            head = parse_head(received, scanned_bytes=scanned_bytes)
-            if head is None:
-                scanned_bytes = len(received)
-                self._waiting.setdefault(self)
-                data = await self._receive()
-                if not data:
+            if self._unsent:
+                if events & ~READABLE:
+                    self._flush()
+                if self._unsent:
                     return
-                if not received:
-                    self._allow(self._patience.head_s)
-                received += data
-                continue
-            self._waiting.pop(self, None)
-            del received[: head.length_bytes]
-            scanned_bytes = 0
-            body = self._respond(certificate, head, self._address)
-            self._allow(self._patience.answer_s)
-            await self._send(http_response(200, body, keep_alive=head.keep_alive))
-            if not head.keep_alive:
-                self._say_goodbye()
-                return
-            self._allow(self._patience.idle_s if not received else self._patience.head_s)
-            await self._take_turns()
-
-    async def _receive(self) -> bytes:
-        while True:
-            try:
-                data = self._stream.recv(_READ_BYTES)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                self._turns = 0
-                await trio.lowlevel.wait_readable(self._stream)
-            except ssl.SSLWantWriteError:
-                await trio.lowlevel.wait_writable(self._stream)
+                self._sent()
+            elif self.state is State.LINGERING:
+                self._swallow()
             else:
-                await self._take_turns()
-                return data
+                self._read()
+        except OSError:  # ssl.SSLError is one
+            self._room.count("connection_broken")
+            self.close()
+        except Exception:
+            self._room.count("http_500")
+            structlog.get_logger().exception("connection-failed")
+            self.close()
 
-    async def _take_turns(self) -> None:
-        """Let others go on, if this client has kept us busy without a pause."""
-        self._turns += 1
-        if self._turns >= _TURNS:
-            self._turns = 0
-            await trio.lowlevel.checkpoint()
+    def stop(self) -> None:
+        """Close as soon as an answer that is on its way has been sent."""
+        if self._unsent and self.state is not State.ANSWERING:
+            self.state = State.PARTING
+        else:
+            self.close()
 
-    async def _send(self, data: bytes) -> None:
-        while data:
+    def close(self) -> None:
+        """Close the socket, whatever is under way."""
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            if self.scope is not None:
+                self.scope.cancel()
+            self._room.left(self)
+            self._socket.close()
+
+    def answered(self, answer: Answer, *, keep_alive: bool) -> None:
+        """Send the answer that was waited for, and go on with what has come in meanwhile."""
+        self.scope = None
+        if self.state is not State.ANSWERING:
+            return
+        self.state = State.TALKING if keep_alive else State.PARTING
+        response = http_response(
+            answer.status, answer.body, keep_alive=keep_alive, content_type=answer.content_type
+        )
+        self._or_close(response)
+
+    def refuse(self, status: int, sentence: str) -> None:
+        """Say why not, and hang up."""
+        if self.state is State.CLOSED:
+            return
+        self.state, self._linger = State.PARTING, True
+        self._or_close(http_response(status, sentence.encode() + b"\n", keep_alive=False))
+
+    def _or_close(self, response: bytes) -> None:
+        try:
+            self._send(response)
+        except OSError:
+            self._room.count("connection_broken")
+            self.close()
+
+    def _read(self) -> None:
+        data = self._receive()
+        if data is None:
+            self._wait_for_client(READABLE)
+        elif not data:
+            self.close()
+        elif self.state is State.ANSWERING:
+            self._received += data
+            if len(self._received) > MAX_HEAD_BYTES:
+                self.close()  # a client that does not wait for its answers
+        else:
+            if not self._received:
+                self.deadline_s = self._room.now_s + self._room.patience.head_s
+            self._received = self._received + data if self._received else data
+            self._talk()
+
+    def _receive(self) -> bytes | None:
+        """What the client has sent; nothing at the end, None if there is nothing now."""
+        try:
+            return self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return None
+
+    def _talk(self) -> None:
+        """Answer the requests that are there, in order."""
+        answers: list[bytes] = []
+        answered_bytes = start = 0
+        received, room = self._received, self._room
+        waiting: Waiting | None = None
+        keep_alive = True
+        while self.state is State.TALKING and answered_bytes < _UNSENT_BYTES:
             try:
-                data = data[self._stream.send(data) :]
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                await trio.lowlevel.wait_writable(self._stream)
-            except ssl.SSLWantReadError:
-                await trio.lowlevel.wait_readable(self._stream)
+                head = self._heads.parse(received, start, self._scanned_bytes)
+                if head is None:
+                    self._scanned_bytes = len(received) - start
+                    break
+                self._scanned_bytes = 0
+                start += head.length_bytes
+                keep_alive = head.keep_alive
+                sender = head.sender or self._sender
+                if sender is None:
+                    raise HeadRefused(403, "no client certificate")
+                found = room.respond(Request(sender.certificate_der, head, sender.address))
+                if not isinstance(found, bytes):
+                    self.state, waiting = State.ANSWERING, found
+                    break
+                answered_bytes += len(found)
+                if keep_alive:
+                    answers.append(_OK % (len(found), found))
+                else:
+                    self.state = State.PARTING
+                    answers.append(http_response(200, found, keep_alive=False))
+            except HeadRefused as refused:
+                room.count(refused.count_as)
+                answers.append(self._refusal(refused.status, str(refused)))
+            except Exception:
+                room.count("http_500")
+                structlog.get_logger().exception("request-failed")
+                answers.append(self._refusal(500, "internal error"))
+        self._received = received[start:] if start else received
+        if waiting is not None and not self._answers_later(waiting, keep_alive=keep_alive):
+            room.count("http_503")
+            answers.append(self._refusal(503, "too many clients are waiting for an answer"))
+        if answers:
+            self._send(answers[0] if len(answers) == 1 else b"".join(answers))
+        else:
+            self._wait_for_client(READABLE)
 
-    async def _refuse(self, status: int, sentence: str) -> None:
-        self._allow(self._patience.answer_s)
-        with contextlib.suppress(OSError):
-            await self._send(http_response(status, sentence.encode() + b"\n", keep_alive=False))
-            self._say_goodbye()
-            await self._linger()
+    def _refusal(self, status: int, sentence: str) -> bytes:
+        self.state, self._linger = State.PARTING, True
+        return http_response(status, sentence.encode() + b"\n", keep_alive=False)
 
-    def _say_goodbye(self) -> None:
-        """Send TLS's close_notify, so that the client knows that nothing was cut off."""
-        with contextlib.suppress(OSError):
-            self._stream.unwrap()
+    def _answers_later(self, waiting: Waiting, *, keep_alive: bool) -> bool:
+        self.deadline_s = math.inf
+        self._room.is_busy(self)
+        return self._room.await_answer(self, waiting, keep_alive)
 
-    async def _linger(self) -> None:
+    def _send(self, data: bytes) -> None:
+        self._unsent = self._unsent + data if self._unsent else data
+        self._flush()
+        if self._unsent:
+            self.deadline_s = self._room.now_s + self._room.patience.answer_s
+            self._wait_for_client(WRITABLE)
+        else:
+            self._sent()
+
+    def _flush(self) -> None:
+        try:
+            sent_bytes = self._socket.send(self._unsent)
+        except BlockingIOError:
+            return
+        self._unsent = self._unsent[sent_bytes:] if sent_bytes < len(self._unsent) else b""
+
+    def _sent(self) -> None:
+        """Go on after an answer that the client has got, as far as we can tell."""
+        patience, now_s = self._room.patience, self._room.now_s
+        if self.state is State.TALKING:
+            self._room.is_busy(self)
+            if self._received:
+                self.deadline_s = now_s + patience.head_s
+                self._talk()
+            else:
+                self.deadline_s = now_s + patience.idle_s
+                self._wait_for_client(READABLE)
+        elif self.state is State.ANSWERING:
+            self._watch(READABLE)
+        elif self.state is State.PARTING and self._linger:
+            self._begin_to_linger()
+        else:
+            self.close()
+
+    def _begin_to_linger(self) -> None:
         """Swallow what the client is still sending: a close would reset, and lose our words."""
-        self._allow(_LINGER_S)
-        with contextlib.suppress(OSError):
-            self._stream.shutdown(socket.SHUT_WR)  # from here on the socket is a plain one
-            swallowed = 0
-            while swallowed < _LINGER_BYTES and (data := await self._receive()):
-                swallowed += len(data)
+        self.state = State.LINGERING
+        self._unsent = b""
+        self.deadline_s = self._room.now_s + _LINGER_S
+        self._socket.shutdown(socket.SHUT_WR)
+        self._swallow()
 
-    def _allow(self, seconds: float) -> None:
-        self.scope.deadline = trio.current_time() + seconds
+    def _swallow(self) -> None:
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            self._wait_for_client(READABLE)
+            return
+        self._swallowed_bytes += len(data)
+        if not data or self._swallowed_bytes > _LINGER_BYTES:
+            self.close()
+        else:
+            self._wait_for_client(READABLE)
+
+    def _wait_for_client(self, events: int) -> None:
+        if self.state is State.CLOSED:
+            return
+        if self.state is not State.ANSWERING:
+            self._room.waits(self)
+        self._watch(events)
+
+    def _watch(self, events: int) -> None:
+        if self._events != events:
+            self._events = events
+            self._room.watch(self, events)

@@ -1,116 +1,211 @@
-"""The front end: mutual TLS on listening sockets, and a bounded number of connections."""
+"""The front end: a bounded number of connections, from every door, answered in turn."""
 
-import contextlib
 import errno
 import socket
-import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 import structlog
 import trio
 
-from tracker.serving.connection import Connection, Patience, Respond
-from tracker.serving.listening import packed_address
+from tracker.serving.connection import Connection, State
+from tracker.serving.doors import Door
+from tracker.serving.exchange import Respond, Waiting
+from tracker.serving.head import HeadRefused
+from tracker.serving.patience import Patience
+from tracker.serving.reactor import READABLE, Reactor
 
-_ACCEPTS_PER_TURN = 64
+_ACCEPTS_PER_TURN = 16
 _STOPPING_S = 2.0
+_LOOK_AFTER_S = 0.5
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class FrontEnd:
-    """Serves mutual TLS on listening sockets, at most `max_connections` at a time.
+    """Serves clients, at most `max_connections` at a time.
 
     When all are taken, the connection that has waited longest for its client makes room: slow
-    clients cannot keep quick ones out.
+    clients cannot keep quick ones out. Those whose answer is waited for are not cut.
     """
 
     def __init__(
         self,
-        context: ssl.SSLContext,
         respond: Respond,
         *,
         count: Callable[[str], None],
         max_connections: int,
         patience: Patience,
+        max_awaited: int = 1_024,
     ) -> None:
-        """Take the TLS context (which must demand certificates) and what answers a request."""
-        self._context = context
-        self._respond = respond
-        self._count = count
+        """Take what answers a request.
+
+        At most `max_awaited` answers are waited for at a time, and no more than every second
+        connection does.
+        """
+        self.respond = respond
+        self.patience = patience
+        self.count = count
         self._max_connections = max_connections
-        self._patience = patience
+        self._max_awaited = min(max_awaited, max_connections // 2)
+        self._reactor = Reactor()
         self._waiting: dict[Connection, None] = {}
-        self._open = 0
+        self._open: set[Connection] = set()
+        self._awaited = 0
+        self._answers: trio.Nursery | None = None
+        self._stopped = False
+        self._empty = trio.Event()
 
-    async def serve(self, sockets: list[socket.socket], stop: trio.Event) -> None:
-        """Serve until `stop`, then let running answers finish. Closes the sockets."""
-        async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as listeners:
-                for listening in sockets:
-                    listeners.start_soon(self._accept, listening, connections)
+    @property
+    def now_s(self) -> float:
+        """Monotonic time."""
+        return self._reactor.now_s
+
+    async def serve(self, doors: Sequence[Door], stop: trio.Event) -> None:
+        """Serve until `stop`, then let answers that are on their way arrive. Once only.
+
+        Closes the doors' sockets.
+        """
+        try:
+            async with trio.open_nursery() as answers, trio.open_nursery() as nursery:
+                self._answers = answers
+                self._open_doors(doors)
+                nursery.start_soon(self._reactor.run)
+                nursery.start_soon(self._look_after, doors)
                 await stop.wait()
-                listeners.cancel_scope.cancel()
-            for connection in list(self._waiting):
-                connection.scope.cancel()
-            connections.cancel_scope.deadline = trio.current_time() + _STOPPING_S
+                self._close_doors(doors)
+                self._stopped = True
+                for connection in list(self._open):
+                    connection.stop()
+                with trio.move_on_after(_STOPPING_S):
+                    if self._open:
+                        await self._empty.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._close_doors(doors)
+            for connection in list(self._open):
+                connection.close()
+            self._reactor.close()
 
-    async def _accept(self, listening: socket.socket, connections: trio.Nursery) -> None:
-        with contextlib.closing(listening):
-            try:
-                while True:
-                    await trio.lowlevel.wait_readable(listening)
-                    for _ in range(_ACCEPTS_PER_TURN):
-                        try:
-                            accepted, address = listening.accept()
-                        except BlockingIOError:
-                            break
-                        except OSError as error:
-                            if error.errno in _OUT_OF_FILES:
-                                structlog.get_logger().warning(
-                                    "accept-failed", reason=error.strerror
-                                )
-                                self._make_room()
-                                await trio.sleep(0.05)
-                            break  # otherwise the client has gone already (ECONNABORTED, …)
-                        self._admit(accepted, str(address[0]), connections)
-            finally:
-                trio.lowlevel.notify_closing(listening)
+    def watch(self, connection: Connection, events: int) -> None:
+        """Call `connection.on_ready` for these events only."""
+        self._open.add(connection)
+        self._reactor.watch(connection.descriptor, events, connection.on_ready)
 
-    def _admit(self, accepted: socket.socket, host: str, connections: trio.Nursery) -> None:
-        if self._open >= self._max_connections and not self._make_room():
+    def waits(self, connection: Connection) -> None:
+        """From now on it waits for its client, if it did not already."""
+        self._waiting.setdefault(connection)
+
+    def is_busy(self, connection: Connection) -> None:
+        """It waits for its client no longer."""
+        self._waiting.pop(connection, None)
+
+    def left(self, connection: Connection) -> None:
+        """It is about to close its socket."""
+        self._waiting.pop(connection, None)
+        if connection in self._open:
+            self._open.remove(connection)
+            self._reactor.forget(connection.descriptor)
+            if self._stopped and not self._open:
+                self._empty.set()
+
+    def await_answer(self, connection: Connection, waiting: Waiting, keep_alive: bool) -> bool:
+        """Call `connection.answered` when it is there; False if too many wait already."""
+        if self._answers is None or self._stopped or self._awaited >= self._max_awaited:
+            waiting.close()
+            return False
+        self._awaited += 1
+        connection.scope = trio.CancelScope()
+        self._answers.start_soon(self._await, connection, connection.scope, waiting, keep_alive)
+        return True
+
+    async def _await(
+        self, connection: Connection, scope: trio.CancelScope, waiting: Waiting, keep_alive: bool
+    ) -> None:
+        try:
+            with scope:
+                try:
+                    answer = await waiting
+                    self._reactor.look_at_the_clock()
+                    connection.answered(answer, keep_alive=keep_alive)
+                except HeadRefused as refused:
+                    self.count(refused.count_as)
+                    self._reactor.look_at_the_clock()
+                    connection.refuse(refused.status, str(refused))
+                except Exception:
+                    self.count("http_500")
+                    structlog.get_logger().exception("request-failed")
+                    connection.refuse(500, "internal error")
+        finally:
+            self._awaited -= 1
+
+    def _open_doors(self, doors: Sequence[Door]) -> None:
+        for door in doors:
+            for listening in door.sockets:
+                if listening.fileno() >= 0:
+                    self._reactor.watch(
+                        listening.fileno(), READABLE, self._accepting(listening, door)
+                    )
+
+    def _close_doors(self, doors: Sequence[Door]) -> None:
+        for door in doors:
+            for listening in door.sockets:
+                if listening.fileno() >= 0:
+                    self._reactor.forget(listening.fileno())
+                    listening.close()
+
+    def _accepting(self, listening: socket.socket, door: Door) -> Callable[[int], None]:
+        family = listening.family
+
+        def accept(_events: int) -> None:
+            for _ in range(_ACCEPTS_PER_TURN):
+                try:
+                    accepted, address = listening.accept()
+                except BlockingIOError:
+                    return
+                except OSError as error:
+                    if error.errno in _OUT_OF_FILES:
+                        structlog.get_logger().warning("accept-failed", reason=error.strerror)
+                        if not self._make_room():
+                            # Until somebody looks after it: it would be ready all the time.
+                            self._reactor.forget(listening.fileno())
+                    return  # otherwise the client has gone already (ECONNABORTED, …)
+                self._admit(accepted, family, address, door)
+
+        return accept
+
+    def _admit(
+        self, accepted: socket.socket, family: socket.AddressFamily, address: object, door: Door
+    ) -> None:
+        if len(self._open) >= self._max_connections and not self._make_room():
             accepted.close()
             return
-        accepted.setblocking(False)
+        host = address[0] if isinstance(address, tuple) else ""
         try:
-            stream = self._context.wrap_socket(
-                accepted, server_side=True, do_handshake_on_connect=False
-            )
+            accepted.setblocking(False)
+            connection = door.receive(accepted, family, host, self)
         except OSError:  # gone between accept and here
             accepted.close()
             return
-        connection = Connection(
-            stream,
-            packed_address(host),
-            respond=self._respond,
-            count=self._count,
-            waiting=self._waiting,
-            patience=self._patience,
-        )
-        self._open += 1
-        connections.start_soon(self._run, connection)
-
-    async def _run(self, connection: Connection) -> None:
-        try:
-            await connection.run()
-        finally:
-            self._open -= 1
+        if connection.state is State.TALKING:
+            connection.on_ready(READABLE)
 
     def _make_room(self) -> bool:
         """Cut the connection that has waited longest for its client, if one waits."""
-        self._count("connections_full")
+        self.count("connections_full")
         longest = next(iter(self._waiting), None)
         if longest is None:
             return False
-        del self._waiting[longest]
-        longest.scope.cancel()
+        longest.close()
         return True
+
+    async def _look_after(self, doors: Sequence[Door]) -> None:
+        """Cut clients whose time is up, and open doors again that ran out of files."""
+        while True:
+            await trio.sleep(_LOOK_AFTER_S)
+            now_s = time.monotonic()
+            for connection in list(self._waiting):
+                if connection.deadline_s <= now_s:
+                    self.count("timed_out")
+                    connection.close()
+            if not self._stopped:
+                self._open_doors(doors)

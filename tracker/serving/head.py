@@ -1,97 +1,185 @@
 """Heads of HTTP requests: the small, strict part of RFC 9112 that an announce needs."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import NamedTuple
 
 from client_lib.errors import WireError
 
 MAX_HEAD_BYTES = 8_192
+_REMEMBERED_BYTES = 4 << 20
 
 # A space may not be in a target, nor may control characters or anything beyond ASCII (RFC 3986).
-_GET = re.compile(rb"GET (/[!->@-~]*)(?:\?([!-~]*))? HTTP/1\.([01])\r\n")
+_TARGET = re.compile(rb"/[!->@-~]*(?:\?[!-~]*)?")
 _OTHER_METHOD = re.compile(rb"(?!GET )[A-Z]{1,16} [!-~]+ HTTP/1\.[01]\r\n")
+_VERSION = re.compile(rb" HTTP/1\.([01])\r\n")
 _FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)*")
-_TELLING = re.compile(
-    rb"^(host|connection|content-length|transfer-encoding):[ \t]*([^\r]*?)[ \t]*\r$", re.I | re.M
+_TELLING = frozenset(
+    (
+        b"host",
+        b"connection",
+        b"content-length",
+        b"transfer-encoding",
+        b"client-cert",
+        b"x-forwarded-for",
+    )
 )
 _REASONS = {
     200: b"OK",
     400: b"Bad Request",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     431: b"Request Header Fields Too Large",
     500: b"Internal Server Error",
+    503: b"Service Unavailable",
 }
 
 
 class HeadRefused(WireError):
     """Not a request that we answer; `status` is the HTTP status to say so."""
 
-    def __init__(self, status: int, message: str) -> None:
-        """Take the status and the sentence that becomes the body."""
+    def __init__(self, status: int, message: str, count_as: str = "") -> None:
+        """Take the status, the sentence that becomes the body, and what to count it as."""
         super().__init__(message)
         self.status = status
+        self.count_as = count_as or f"http_{status}"
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A GET request: path and query as sent, not percent-decoded. `length_bytes` of the head."""
+class Sender(NamedTuple):
+    """Who sent a request: certificate (DER) of a proven key, and address in 4 or 16 bytes."""
+
+    certificate_der: bytes
+    address: bytes
+
+
+class Fields(NamedTuple):
+    """What the fields of a head tell. Values are as sent; None where there is no such field."""
+
+    keep_alive: bool
+    client_cert: bytes | None
+    """RFC 9440."""
+    forwarded_for: bytes | None
+
+
+class Head(NamedTuple):
+    """A GET request: path and query as sent, not percent-decoded. `length_bytes` of the head.
+
+    NamedTuples, because a frozen dataclass takes 1 µs more to make, and one is made per request.
+    """
 
     path: bytes
     query: bytes
     keep_alive: bool
     length_bytes: int
+    sender: Sender | None
+    """As the head itself tells; None where the connection tells."""
 
 
-def parse_head(received: bytearray, *, scanned_bytes: int = 0) -> Head | None:
-    """Parse the head at the beginning of `received`; None if it is not all there yet.
+class Heads:
+    """Parses heads, and remembers what their fields said.
 
-    `scanned_bytes` had no end of a head when they were looked at before. Bodies are refused, so
-    what follows the head is the next request. Raises HeadRefused.
+    All that follows the target is the same in every request of a client, and for libtorrent in
+    those of most clients: remembered, a head takes 2 µs, parsed 4 µs, parsed with a certificate
+    15 µs.
     """
-    end = received.find(b"\r\n\r\n", max(0, scanned_bytes - 3), MAX_HEAD_BYTES)
-    if end < 0:
-        if len(received) >= MAX_HEAD_BYTES:
-            raise HeadRefused(431, f"the request head is longer than {MAX_HEAD_BYTES} bytes")
-        return None
-    head = bytes(received[: end + 2])
-    line = _GET.match(head)
-    if line is None:
-        if _OTHER_METHOD.match(head):
-            raise HeadRefused(405, "only GET is answered here")
+
+    def __init__(
+        self,
+        sender: Callable[[Fields], Sender | None],
+        *,
+        remembered_bytes: int = _REMEMBERED_BYTES,
+    ) -> None:
+        """Take what tells the sender of a head; it may raise HeadRefused.
+
+        `remembered_bytes`: when so many are remembered, the older half begins to be forgotten.
+        """
+        self._sender = sender
+        self._half_bytes = remembered_bytes // 2
+        self._young: dict[bytes, tuple[bool, Sender | None]] = {}
+        self._young_bytes = 0
+        self._old: dict[bytes, tuple[bool, Sender | None]] = {}
+
+    def parse(self, received: bytes, start: int = 0, scanned_bytes: int = 0) -> Head | None:
+        """Parse the head that begins at `start`; None if it is not all there yet.
+
+        `scanned_bytes` had no end of a head when they were looked at before. Bodies are refused,
+        so what follows the head is the next request. Raises HeadRefused.
+        """
+        end = received.find(b"\r\n\r\n", start + max(0, scanned_bytes - 3), start + MAX_HEAD_BYTES)
+        if end < 0:
+            if len(received) - start >= MAX_HEAD_BYTES:
+                raise HeadRefused(431, f"the request head is longer than {MAX_HEAD_BYTES} bytes")
+            return None
+        space = received.find(b" ", start + 4, end)
+        target = received[start + 4 : space]
+        if space < 0 or not received.startswith(b"GET ", start) or not _TARGET.fullmatch(target):
+            if _OTHER_METHOD.match(received, start):
+                raise HeadRefused(405, "only GET is answered here")
+            raise HeadRefused(400, "not an HTTP/1.1 request")
+        rest = received[space : end + 2]
+        keep_alive, sender = self._young.get(rest) or self._understood(rest)
+        path, _, query = target.partition(b"?")
+        return Head(path, query, keep_alive, end + 4 - start, sender)
+
+    def _understood(self, rest: bytes) -> tuple[bool, Sender | None]:
+        found = self._old.get(rest)
+        if found is None:
+            fields = parse_fields(rest)
+            found = fields.keep_alive, self._sender(fields)
+        if self._young_bytes >= self._half_bytes:
+            self._old, self._young, self._young_bytes = self._young, {}, 0
+        self._young[rest] = found
+        self._young_bytes += len(rest)
+        return found
+
+
+def parse_fields(rest: bytes) -> Fields:
+    """Parse what follows the target of a request: version and fields. Raises HeadRefused."""
+    version = _VERSION.match(rest)
+    if version is None:
         raise HeadRefused(400, "not an HTTP/1.1 request")
-    if not _FIELDS.fullmatch(head, line.end()):
+    if not _FIELDS.fullmatch(rest, version.end()):
         raise HeadRefused(400, "malformed header fields")
-    minor = line[3]
-    keep_alive = _persistent(head[line.end() :], http_1_1=minor == b"1")
-    return Head(line[1], line[2] or b"", keep_alive, end + 4)
-
-
-def _persistent(fields: bytes, *, http_1_1: bool) -> bool:
-    """Whether the connection stays open (RFC 9112, section 9.3). Refuses what announces no GET."""
-    hosts = 0
+    http_1_1 = version[1] == b"1"
     keep_alive = http_1_1
-    for name, value in _TELLING.findall(fields):
-        match name.lower():
+    hosts = 0
+    told: dict[bytes, bytes] = {}
+    for line in rest[version.end() : -2].split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        name, value = name.lower(), value.strip(b" \t")
+        if name not in _TELLING:
+            continue
+        match name:
             case b"host":
                 hosts += 1
             case b"connection":
+                # RFC 9112, section 9.3
                 options = {option.strip().lower() for option in value.split(b",")}
                 keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
             case b"content-length" if value == b"0":
                 pass
-            case _:
+            case b"content-length" | b"transfer-encoding":
                 raise HeadRefused(400, "a GET request has no body here")
+            case b"x-forwarded-for" if name in told:
+                told[name] += b"," + value  # RFC 9110, section 5.3: a list may be in several lines
+            case _ if name in told:
+                raise HeadRefused(400, "more than one client certificate")
+            case _:
+                told[name] = value
     if hosts > 1 or (http_1_1 and not hosts):
         raise HeadRefused(400, "exactly one Host field is needed")
-    return keep_alive
+    return Fields(keep_alive, told.get(b"client-cert"), told.get(b"x-forwarded-for"))
 
 
-def http_response(status: int, body: bytes, *, keep_alive: bool) -> bytes:
-    """Write a whole response; its body is bencoding or one line of plain text."""
-    return b"HTTP/1.1 %d %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
+def http_response(
+    status: int, body: bytes, *, keep_alive: bool, content_type: bytes = b"text/plain"
+) -> bytes:
+    """Write a whole response; text/plain is bencoding or one line of plain text."""
+    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
         status,
         _REASONS[status],
+        content_type,
         len(body),
         b"Allow: GET\r\n" if status == 405 else b"",
         b"" if keep_alive else b"Connection: close\r\n",

@@ -3,14 +3,18 @@
 import errno
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import trio
 
 from client_lib.errors import UsageError
+from tracker.config import parse_address
 
 _BACKLOG = 4_096
 _FREE_PORT_ATTEMPTS = 20
+_UNIX = "unix:"
+_FIRST_WORDS_S = 1
 _NOT_THERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -36,6 +40,54 @@ async def open_sockets(host: str, port: int) -> list[socket.socket]:
             # A port that was free for IPv4 may be taken for IPv6: then try another.
             if not attempts_left or error.errno != errno.EADDRINUSE:
                 raise UsageError(f"cannot listen on {name}: {error.strerror}") from error
+
+
+async def open_plain_sockets(addresses: Sequence[str]) -> list[socket.socket]:
+    """Listen where proxies connect: `HOST:PORT`, `[IPv6]:PORT` or `unix:/path`.
+
+    Raises ValueError for what is no address, UsageError for what cannot be listened on.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for address in addresses:
+            if address.startswith(_UNIX):
+                sockets.append(_listening_unix(Path(address.removeprefix(_UNIX))))
+            else:
+                sockets += await open_sockets(*parse_address("plain_listen", address))
+    except BaseException:
+        for opened in sockets:
+            opened.close()
+        raise
+    return sockets
+
+
+def _listening_unix(path: Path) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        _remove_stale(path)
+        opened.bind(str(path))
+        # Whoever may write to it is believed: ourselves, and the group that the folder gives it.
+        path.chmod(0o660)
+        opened.listen(_BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise UsageError(f"cannot listen on {path}: {error.strerror or error}") from error
+    return opened
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a tracker that was killed; leave one that lives, and any other file."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except BlockingIOError:
+            pass  # its backlog is full: it lives
 
 
 def _all_listening(
@@ -67,6 +119,9 @@ def _listening(family: socket.AddressFamily, address: str, port: int) -> socket.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Accepted sockets inherit it: answers go out without waiting for delayed ACKs.
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Clients speak first: the kernel keeps them until they do, and what they say is there
+        # when they are accepted. Silent ones come after a second or so all the same.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _FIRST_WORDS_S)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         opened.bind((address, port))
@@ -75,6 +130,14 @@ def _listening(family: socket.AddressFamily, address: str, port: int) -> socket.
         opened.close()
         raise
     return opened
+
+
+def pack(family: socket.AddressFamily, host: str) -> bytes:
+    """4 or 16 bytes of the address that `accept` has told: 0.2 µs against `packed_address`' 3.
+
+    Our IPv6 sockets take no IPv4 clients, so that none comes in IPv6 clothes.
+    """
+    return socket.inet_pton(family, host.partition("%")[0])
 
 
 def packed_address(host: str) -> bytes:

@@ -19,44 +19,49 @@ class Mix(NamedTuple):
 
 
 NOBODY = Mix()
+Counts = tuple[int, int, int]
+"""Leechers, complete, central; a `Mix` is one."""
 
 
 def handout(
-    own: Mix, other: Mix, *, want: int, asker_complete: bool, copies: int, copies_wanted: int
+    own: Counts, other: Counts, want: int, *, asker_complete: bool, scarce: bool
 ) -> tuple[Mix, Mix]:
     """Decide how many peers of the asker's own and of the other address family it is told about.
 
-    `own` and `other` are those there are, without the asker's; `copies` counts the complete
-    customers. At most `want` in all, the own family first: whether the asker reaches the other one,
-    nobody knows.
+    `own` and `other` are those there are, without the asker's; `scarce` says that too few customers
+    are complete. At most `want` in all, the own family first: whether the asker reaches the other
+    one, nobody knows.
 
     - Who has the whole album is told about leechers only: two complete peers have nothing to say
       to each other.
     - A leecher is told about complete customers and about leechers, half and half; where there are
       too few of one kind, the other kind fills up.
-    - While fewer than `copies_wanted` customers are complete, central seeders have an eighth of
-      the places, and never less than one. Otherwise they get what the customers leave free.
+    - While copies are scarce, central seeders have an eighth of the places, and never less than
+      one. Otherwise they get what the customers leave free.
     """
     if want <= 0:
         return NOBODY, NOBODY
     if asker_complete:
-        near = min(own.leechers, want)
-        return Mix(leechers=near), Mix(leechers=min(other.leechers, want - near))
-    scarce = copies < copies_wanted
+        near = min(own[0], want)
+        return Mix(leechers=near), Mix(leechers=min(other[0], want - near))
+    if not any(other):
+        return _for_leecher(own, want, scarce), NOBODY
     # The guaranteed central seeder may be one of the other family: keep its place free.
-    reserved = 1 if scarce and not own.central and other.central else 0
-    first = _for_leecher(own, want - reserved, scarce=scarce)
-    return first, _for_leecher(other, want - first.total, scarce=scarce)
+    reserved = 1 if scarce and not own[2] and other[2] else 0
+    first = _for_leecher(own, want - reserved, scarce)
+    return first, _for_leecher(other, want - first.total, scarce)
 
 
-def _for_leecher(there: Mix, want: int, *, scarce: bool) -> Mix:
+def _for_leecher(there: Counts, want: int, scarce: bool) -> Mix:
     if want <= 0:
         return NOBODY
-    guaranteed = min(there.central, max(1, want // 8)) if scarce else 0
+    leechers, complete, central = there
+    guaranteed = min(central, max(1, want // 8)) if scarce and central else 0
     places = want - guaranteed
-    complete = min(there.complete, places - min(there.leechers, places // 2))
-    leechers = min(there.leechers, places - complete)
-    return Mix(leechers, complete, min(there.central, want - complete - leechers))
+    half = places // 2
+    complete = min(complete, places - (leechers if leechers < half else half))
+    leechers = min(leechers, places - complete)
+    return Mix(leechers, complete, min(central, want - complete - leechers) if central else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Pace:
     min_interval_s: int = 300
 
     def interval(
-        self, *, peers: int, leeching_since_s: float | None, now_s: float, rng: random.Random
+        self, peers: int, leeching_since_s: float | None, now_s: float, rng: random.Random
     ) -> int:
         """Seconds until the next announce.
 

@@ -1,107 +1,20 @@
-"""The swarms in memory: who is where, for how long. Nothing here knows the policy or the wire."""
+"""One swarm in memory: who is where, for how long. Nothing here knows the policy or the wire."""
 
-import enum
+import math
 import random
-from collections.abc import Collection, Iterable
-from typing import NewType
+import struct
+import zlib
+from collections.abc import Sequence
 
-from client_lib.wire.announce import ENTRY_BYTES_V4, ENTRY_BYTES_V6, PeerId
-from client_lib.wire.infohash import TruncatedInfoHash
-from tracker.swarms.pool import CLIENT_BYTES, Pool
+from client_lib.wire.announce import ENTRY_BYTES_V4, ENTRY_BYTES_V6
+from tracker.swarms.peers import OWNER_BYTES, STANDINGS, ClientTag, Family, Owner, Standing
+from tracker.swarms.pool import Pool
+from tracker.swarms.side import NUMBERS, STANDING_BITS, STANDING_MASK, Side
 
-Owner = NewType("Owner", bytes)
-"""16 bytes that stand for one licence or one seeder: see `admission.Member`."""
-ClientTag = NewType("ClientTag", bytes)
-"""8 bytes that tell the clients of one owner apart."""
-
-MAX_PEERS_OF_OWNER = 16
-"""No owner's limit may be higher: finding an owner's peers takes as many look-ups."""
-_NUMBERS = tuple(bytes([n]) for n in range(MAX_PEERS_OF_OWNER))
-_STANDING_BITS = 2
-
-
-class Family(enum.IntEnum):
-    """Address family of an entry."""
-
-    V4 = 0
-    V6 = 1
-
-    @classmethod
-    def of(cls, address: bytes) -> "Family":
-        """Family of a packed address of 4 or 16 bytes."""
-        return cls.V4 if len(address) == 4 else cls.V6
-
-
-class Standing(enum.IntEnum):
-    """What a peer has to give."""
-
-    LEECHER = 0
-    COMPLETE = 1
-    """A customer with the whole album."""
-    CENTRAL = 2
-    """A central seeder with the whole album."""
-
-
-_STANDINGS = tuple(Standing)  # by number, seven times as fast as Standing(number)
-
-
-def client_tag(peer_id: PeerId, key: bytes | None) -> ClientTag:
-    """Tell one owner's clients apart: by `key` (BEP 7), otherwise by peer id.
-
-    A key survives a change of address. Only the owner's own clients are told apart by it, so a
-    clash, or a lie, costs nobody else anything.
-    """
-    return ClientTag((key or peer_id)[-CLIENT_BYTES:].rjust(CLIENT_BYTES, b"\0"))
-
-
-class _Side:
-    """One address family of a swarm.
-
-    A peer's slot is its owner and a number below the owner's limit, so an owner's peers are found
-    by a few look-ups, without a list per owner; `positions` maps it to index and standing.
-    """
-
-    __slots__ = ("pools", "positions")
-
-    def __init__(self, entry_bytes: int) -> None:
-        self.pools = tuple(Pool(entry_bytes) for _ in Standing)
-        self.positions: dict[bytes, int] = {}
-
-    def where(self, slot: bytes) -> tuple[Pool, int, Standing]:
-        position = self.positions[slot]
-        standing = _STANDINGS[position & 3]
-        return self.pools[standing], position >> _STANDING_BITS, standing
-
-    def slots(self, owner: Owner, limit: int) -> list[bytes]:
-        """Slots of an owner's peers."""
-        positions = self.positions
-        return [slot for number in _NUMBERS[:limit] if (slot := owner + number) in positions]
-
-    def find(self, owner: Owner, client: ClientTag, limit: int) -> bytes | None:
-        for slot in self.slots(owner, limit):
-            pool, index, _ = self.where(slot)
-            if pool.client(index) == client:
-                return slot
-        return None
-
-    def add(
-        self, slot: bytes, client: bytes, entry: bytes, standing: Standing, deadline_s: int
-    ) -> None:
-        index = self.pools[standing].append(entry, slot, client, deadline_s)
-        self.positions[slot] = index << _STANDING_BITS | standing
-
-    def remove(self, slot: bytes) -> None:
-        pool, index, standing = self.where(slot)
-        del self.positions[slot]
-        moved = pool.remove(index)
-        if moved is not None:
-            self.positions[moved] = index << _STANDING_BITS | standing
-
-    def move(self, slot: bytes, standing: Standing) -> None:
-        pool, index, _ = self.where(slot)
-        client, entry, deadline_s = pool.client(index), pool.entry(index), pool.deadline_s(index)
-        self.remove(slot)
-        self.add(slot, client, entry, standing, deadline_s)
+_LEECHER = Standing.LEECHER  # a global name is three times as fast as an enum's attribute
+_HEADER = struct.Struct("<4sQd")
+_MAGIC = b"ASW1"
+_CHECKSUM = struct.Struct("<I")
 
 
 class Swarm:
@@ -112,12 +25,14 @@ class Swarm:
     expire first, which is the ghost of a client that was killed.
     """
 
-    __slots__ = ("_counts", "_sides", "completions", "leeching_since_s")
+    __slots__ = ("completions", "counts", "leeching_since_s", "sides")
 
     def __init__(self) -> None:
         """Make an empty swarm."""
-        self._sides = (_Side(ENTRY_BYTES_V4), _Side(ENTRY_BYTES_V6))
-        self._counts = [0, 0, 0]
+        self.sides = (Side(ENTRY_BYTES_V4), Side(ENTRY_BYTES_V6))
+        """By `Family`."""
+        self.counts = [0, 0, 0]
+        """Peers by standing, in the order of `Standing`; a dual-stack client is one. To be read."""
         self.completions = 0
         """Times that a peer here turned complete (BEP 48 calls it `downloaded`)."""
         self.leeching_since_s: float | None = None
@@ -125,11 +40,12 @@ class Swarm:
 
     def count(self, standing: Standing) -> int:
         """Count peers of one standing; a dual-stack client is one."""
-        return self._counts[standing]
+        return self.counts[standing]
 
     def __len__(self) -> int:
         """Count all peers."""
-        return sum(self._counts)
+        leechers, complete, central = self.counts
+        return leechers + complete + central
 
     def put(
         self,
@@ -141,89 +57,146 @@ class Swarm:
         limit: int,
         deadline_s: int,
         now_s: float,
-    ) -> None:
-        """Add a client or bring it up to date: address, port, standing, deadline."""
-        side, other = self._sides_of(entry)
-        twin = other.find(owner, client, limit) if other.positions else None
-        slot = side.find(owner, client, limit)
-        before = other.where(twin)[2] if twin is not None else None
-        if slot is None:
-            slot = self._free_slot(side, owner, limit)
-            side.add(slot, client, entry, standing, deadline_s)
-        else:
-            before = side.where(slot)[2]
-            if before != standing:
-                side.move(slot, standing)
-            pool, index, _ = side.where(slot)
-            pool.refresh(index, entry, deadline_s)
-        if twin is not None and other.where(twin)[2] != standing:
-            other.move(twin, standing)
-        if before != standing:
-            self._changed(before, standing, now_s)
-            if before is Standing.LEECHER:
-                self.completions += 1
+    ) -> bool:
+        """Add a client or bring it up to date: address, port, standing, deadline.
 
-    def remove(self, owner: Owner, client: ClientTag, family: Family, *, limit: int) -> None:
-        """Remove a client's entry of one family, if it is there."""
-        slot = self._sides[family].find(owner, client, limit)
+        Returns whether the swarm's counts have changed.
+        """
+        four, six = self.sides
+        side, other = (four, six) if len(entry) == ENTRY_BYTES_V4 else (six, four)
+        slot = side.find(owner, client)
+        twin = other.find(owner, client) if other.positions else None
         if slot is not None:
-            self._drop(self._sides[family], slot)
+            position = side.positions[slot]
+            before: Standing | None = STANDINGS[position & STANDING_MASK]
+            if before is not standing:
+                side.move(slot, standing)
+                position = side.positions[slot]
+            side.pools[standing].refresh(position >> STANDING_BITS, entry, deadline_s)
+        else:
+            before = other.where(twin)[2] if twin is not None else None
+            side.add(self._free_slot(side, owner, limit), client, entry, standing, deadline_s)
+        if before is standing:
+            return False
+        if twin is not None:
+            other.move(twin, standing)
+        self._changed(before, standing, now_s)
+        if before is _LEECHER:
+            self.completions += 1
+        return True
 
-    def remove_owner(self, owner: Owner, *, limit: int) -> None:
-        """Remove all peers of an owner."""
-        for side in self._sides:
-            for slot in side.slots(owner, limit):
+    def remove(self, owner: Owner, client: ClientTag, family: Family) -> bool:
+        """Remove a client's entry of one family; returns whether it was there."""
+        side = self.sides[family]
+        slot = side.find(owner, client)
+        if slot is not None:
+            self._drop(side, slot)
+        return slot is not None
+
+    def remove_owner(self, owner: Owner) -> list[bytes]:
+        """Remove all peers of an owner; returns their compact entries."""
+        entries = []
+        for side in self.sides:
+            for slot in reversed(side.slots(owner)):
+                pool, index, _ = side.where(slot)
+                entries.append(pool.entry(index))
                 self._drop(side, slot)
+        return entries
 
-    def expire(self, now_s: float) -> None:
-        """Remove the peers whose deadline has passed."""
-        for side in self._sides:
+    def expire(self, now_s: float) -> bool:
+        """Remove the peers whose deadline has passed; returns whether there were any."""
+        expired = False
+        for side in self.sides:
             for pool in side.pools:
-                for slot in pool.expired(now_s):
-                    self._drop(side, slot)
+                for index in pool.expired(now_s):
+                    # Looked up only now: the drop before may have given the owner's last number.
+                    self._drop(side, pool.slots[index])
+                    expired = True
+        return expired
 
-    def others(self, owner: Owner, family: Family, *, limit: int) -> "Others":
+    def others(self, owner: Owner, family: Family) -> "Others":
         """Everybody of one family but `owner`, ready to be counted and sampled."""
-        side = self._sides[family]
+        side = self.sides[family]
         if not side.positions:
             return _NO_OTHERS
-        own: tuple[list[int], ...] = ([], [], [])
-        for slot in side.slots(owner, limit):
-            _, index, standing = side.where(slot)
-            own[standing].append(index)
+        slots = side.slots(owner)
+        own: list[list[int]] = [[], [], []]
+        for slot in slots:
+            position = side.positions[slot]
+            own[position & STANDING_MASK].append(position >> STANDING_BITS)
         return Others(side.pools, own)
 
-    def _sides_of(self, entry: bytes) -> tuple[_Side, _Side]:
-        four, six = self._sides
-        return (four, six) if len(entry) == ENTRY_BYTES_V4 else (six, four)
+    def dump(self) -> bytes:
+        """Write the swarm for a snapshot: the columns of its pools as they are.
 
-    def _free_slot(self, side: _Side, owner: Owner, limit: int) -> bytes:
-        for number in _NUMBERS[:limit]:
-            if owner + number not in side.positions:
-                return owner + number
+        Little-endian. Header: `ASW1`, completions (8 bytes), when the first of the present leechers
+        came (POSIX seconds as a double, NaN for none). For each family and standing, in the order
+        of their enumerations: a count (4), entries (6 or 18 each), client tags (8), deadlines (4),
+        slots (15 bytes of owner, 1 of number). At the end the CRC-32 of all that (4).
+        """
+        since_s = math.nan if self.leeching_since_s is None else self.leeching_since_s
+        body = b"".join(
+            (_HEADER.pack(_MAGIC, self.completions, since_s), *(side.dump() for side in self.sides))
+        )
+        return body + _CHECKSUM.pack(zlib.crc32(body))
 
-        def deadline_s(slot: bytes) -> int:
-            pool, index, _ = side.where(slot)
-            return pool.deadline_s(index)
+    @classmethod
+    def load(cls, data: bytes, now_s: float) -> "Swarm":
+        """Read what `dump` wrote, without the peers whose time has passed. Raises ValueError."""
+        body, checksum = data[: -_CHECKSUM.size], data[-_CHECKSUM.size :]
+        if not body.startswith(_MAGIC) or _CHECKSUM.pack(zlib.crc32(body)) != checksum:
+            raise ValueError("not the dump of a swarm")
+        if len(body) < _HEADER.size:
+            raise ValueError("cut off")
+        swarm = cls()
+        _, swarm.completions, since_s = _HEADER.unpack_from(body)
+        end = _HEADER.size
+        for side in swarm.sides:
+            end = side.load(body, end, now_s)
+        if end != len(body):
+            raise ValueError("more than a swarm")
+        swarm._count_anew(now_s if math.isnan(since_s) else since_s)
+        return swarm
 
-        slot = min(side.slots(owner, limit), key=deadline_s)
-        self._drop(side, slot)
-        return slot
+    def _count_anew(self, since_s: float) -> None:
+        standings: dict[tuple[bytes, bytes], Standing] = {}
+        for side in self.sides:
+            for slot in side.positions:
+                pool, index, standing = side.where(slot)
+                client = (slot[:OWNER_BYTES], pool.client(index))
+                if standings.setdefault(client, standing) != standing:
+                    raise ValueError("a client of two standings")
+        for standing in standings.values():
+            self.counts[standing] += 1
+        self.leeching_since_s = since_s if self.counts[_LEECHER] else None
 
-    def _drop(self, side: _Side, slot: bytes) -> None:
+    def _free_slot(self, side: Side, owner: Owner, limit: int) -> bytes:
+        slots = side.slots(owner)
+        if len(slots) >= limit:
+
+            def deadline_s(slot: bytes) -> int:
+                pool, index, _ = side.where(slot)
+                return pool.deadline_s(index)
+
+            self._drop(side, min(slots, key=deadline_s))
+            return owner + NUMBERS[len(slots) - 1]
+        # Not `owner + b""`: the very object that the owner's member record holds, too.
+        return owner + NUMBERS[len(slots)] if slots else owner
+
+    def _drop(self, side: Side, slot: bytes) -> None:
         pool, index, standing = side.where(slot)
         client = ClientTag(pool.client(index))
         side.remove(slot)
-        other = self._sides[0] if side is self._sides[1] else self._sides[1]
-        if not other.positions or other.find(Owner(slot[:-1]), client, MAX_PEERS_OF_OWNER) is None:
+        other = self.sides[0] if side is self.sides[1] else self.sides[1]
+        if not other.positions or other.find(Owner(slot[:OWNER_BYTES]), client) is None:
             self._changed(standing, None, 0.0)
 
     def _changed(self, before: Standing | None, after: Standing | None, now_s: float) -> None:
         if before is not None:
-            self._counts[before] -= 1
+            self.counts[before] -= 1
         if after is not None:
-            self._counts[after] += 1
-        if self._counts[Standing.LEECHER] == 0:
+            self.counts[after] += 1
+        if self.counts[_LEECHER] == 0:
             self.leeching_since_s = None
         elif self.leeching_since_s is None:
             self.leeching_since_s = now_s
@@ -232,90 +205,32 @@ class Swarm:
 class Others:
     """One family of a swarm without the asker's own peers. Good until the swarm changes."""
 
-    __slots__ = ("_own", "_pools")
+    __slots__ = ("_own", "_pools", "counts")
 
-    def __init__(self, pools: tuple[Pool, ...], own: tuple[list[int], ...]) -> None:
+    def __init__(self, pools: tuple[Pool, ...], own: Sequence[Sequence[int]]) -> None:
         """Take the pools and the asker's own indices in them, by standing."""
         self._pools = pools
         self._own = own
+        leechers, complete, central = pools
+        self.counts = (
+            len(leechers.slots) - len(own[0]),
+            len(complete.slots) - len(own[1]),
+            len(central.slots) - len(own[2]),
+        )
+        """Entries of each standing, in the order of `Standing`."""
 
-    def counts(self) -> tuple[int, ...]:
-        """Count the entries of each standing, in the order of `Standing`."""
-        return tuple(len(pool) - len(own) for pool, own in zip(self._pools, self._own, strict=True))
+    def sample(self, mix: tuple[int, int, int], rng: random.Random) -> bytes:
+        """Up to so many compact entries of each standing, from random places onwards."""
+        leechers, complete, central = mix
+        pools, own = self._pools, self._own
+        peers = pools[0].window(leechers, own[0], rng) if leechers else b""
+        if complete:
+            peers = pools[1].window(complete, own[1], rng) + peers
+        if central:
+            # First: libtorrent tries peers in about the order in which it got them.
+            peers = pools[2].window(central, own[2], rng) + peers
+        return peers
 
-    def sample(self, standing: Standing, count: int, rng: random.Random) -> bytes:
-        """Up to `count` compact entries of one standing, from a random place onwards."""
-        if not count:
-            return b""
-        return self._pools[standing].window(count, self._own[standing], rng)
 
-
-_NO_OTHERS = Others(tuple(Pool(ENTRY_BYTES_V4) for _ in Standing), ([], [], []))
-
-
-class Swarms:
-    """All swarms of this tracker process, by truncated info-hash. Empty ones are forgotten."""
-
-    def __init__(self) -> None:
-        """Start without any swarm."""
-        self._swarms: dict[TruncatedInfoHash, Swarm] = {}
-
-    def __len__(self) -> int:
-        """Count the swarms."""
-        return len(self._swarms)
-
-    @property
-    def peers(self) -> int:
-        """Count the peers of all swarms."""
-        return sum(len(swarm) for swarm in self._swarms.values())
-
-    def info_hashes(self) -> Collection[TruncatedInfoHash]:
-        """Snapshot of which swarms there are."""
-        return list(self._swarms)
-
-    def get(self, info_hash: TruncatedInfoHash) -> Swarm | None:
-        """Get a swarm, if anybody is in it."""
-        return self._swarms.get(info_hash)
-
-    def open(self, info_hash: TruncatedInfoHash) -> Swarm:
-        """Get a swarm, making it if need be."""
-        swarm = self._swarms.get(info_hash)
-        if swarm is None:
-            swarm = self._swarms[info_hash] = Swarm()
-        return swarm
-
-    def expire(self, info_hash: TruncatedInfoHash, now_s: float) -> None:
-        """Remove the peers of one swarm that went silent, and the swarm if nobody is left."""
-        swarm = self._swarms.get(info_hash)
-        if swarm is not None:
-            swarm.expire(now_s)
-            self._forget_if_empty(info_hash, swarm)
-
-    def remove(
-        self,
-        info_hash: TruncatedInfoHash,
-        owner: Owner,
-        client: ClientTag,
-        family: Family,
-        *,
-        limit: int,
-    ) -> None:
-        """Remove one client's entry of one family."""
-        swarm = self._swarms.get(info_hash)
-        if swarm is not None:
-            swarm.remove(owner, client, family, limit=limit)
-            self._forget_if_empty(info_hash, swarm)
-
-    def remove_owner(
-        self, owner: Owner, info_hashes: Iterable[TruncatedInfoHash], *, limit: int
-    ) -> None:
-        """Remove all peers of an owner from some swarms."""
-        for info_hash in info_hashes:
-            swarm = self._swarms.get(info_hash)
-            if swarm is not None:
-                swarm.remove_owner(owner, limit=limit)
-                self._forget_if_empty(info_hash, swarm)
-
-    def _forget_if_empty(self, info_hash: TruncatedInfoHash, swarm: Swarm) -> None:
-        if not len(swarm):
-            del self._swarms[info_hash]
+_NONE: Sequence[Sequence[int]] = ((), (), ())
+_NO_OTHERS = Others(tuple(Pool(ENTRY_BYTES_V4) for _ in Standing), _NONE)

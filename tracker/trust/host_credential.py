@@ -17,11 +17,9 @@ from client_lib.errors import (
     ConfigError,
     LicensingRefused,
     StorageError,
-    UnreachableError,
 )
 from client_lib.transport.credential import (
     Credential,
-    RequestCertificate,
     keep_renewed,
     obtain_credential,
 )
@@ -82,7 +80,7 @@ async def host_credential(
 
     Raises ConfigError when the API key stands for something else than a tracker.
     """
-    credential = await obtain_credential(path, _asking(licensing), ca=ca, now=now, rng=rng)
+    credential = await obtain_credential(path, licensing.host_certificate, ca=ca, now=now, rng=rng)
     if not isinstance(credential.identity, HostIdentity):
         await trio.Path(path).unlink(missing_ok=True)
         raise ConfigError("the API key is not a tracker's: make one with `api-key tracker`")
@@ -118,7 +116,7 @@ async def keep_host_credential(
         try:
             await keep_renewed(
                 credential,
-                _asking(licensing),
+                licensing.host_certificate,
                 ca=ca,
                 clock=clock,
                 rng=rng,
@@ -128,15 +126,3 @@ async def keep_host_credential(
         except (LicensingRefused, CertificateError, StorageError) as error:
             log.error("host-certificate-renewal-refused", reason=str(error))
         await trio.sleep(_REFUSED_RETRY_S)
-
-
-def _asking(licensing: IdentitySource) -> RequestCertificate:
-    async def ask(csr: str) -> CertificateAnswer:
-        try:
-            return await licensing.host_certificate(csr)
-        except LicensingRefused as refused:
-            if refused.status >= 500:  # down behind its proxy, or not ready: as good as away
-                raise UnreachableError(licensing.url, refused.detail) from refused
-            raise
-
-    return ask

@@ -21,6 +21,7 @@ from client_lib.wire.crl import RevocationList
 
 MAX_CRL_BYTES = 64 << 20
 _ANSWER_S = 15.0
+_REMINDER_S = 3_600.0
 
 
 class RevocationSource(Protocol):
@@ -41,6 +42,8 @@ class RevocationFeed:
         self._etag: str | None = None
         self._failing = False
         self._was_current = True
+        self._confirmed_s = 0.0
+        self._reminded_s: float | None = None
         self.list: RevocationList | None = None
 
     def is_current(self, now_s: float) -> bool:
@@ -53,6 +56,13 @@ class RevocationFeed:
         """Whether the list has this serial number."""
         return self.list is not None and serial in self.list.serials
 
+    def age_s(self, now_s: float) -> float | None:
+        """Seconds since licensing last said that this is its list; None without a list.
+
+        For a list from disk: since it was made, as nobody knows better.
+        """
+        return None if self.list is None else max(0.0, now_s - self._confirmed_s)
+
     def load(self) -> None:
         """Take the list from disk, if there is a genuine one. Otherwise log why not."""
         if not self._path.exists():
@@ -60,6 +70,7 @@ class RevocationFeed:
         try:
             der = read_file(self._path, max_bytes=MAX_CRL_BYTES)
             self.list = RevocationList.from_der(der, ca=self._ca)
+            self._confirmed_s = self.list.this_update.timestamp()
         except (StorageError, CertificateError) as error:
             structlog.get_logger().warning("stored-crl-unusable", reason=str(error))
 
@@ -113,6 +124,7 @@ class RevocationFeed:
         except (UnreachableError, LicensingRefused, CertificateError, StorageError) as error:
             self._note_failure(str(error))
         else:
+            self._confirmed_s = clock().timestamp()
             self._note_success()
         if self.list is not None and self.list.serials != known:
             structlog.get_logger().info(
@@ -132,10 +144,22 @@ class RevocationFeed:
         self._failing = False
 
     def _note_age(self, now: dt.datetime) -> None:
-        """Log when the list becomes too old, and ask for all of it again once it is past due."""
+        """Log how old the list is, every hour that licensing is away, and when it is too old.
+
+        Asks for all of it again once it is past due.
+        """
+        now_s = now.timestamp()
+        if not self._failing or self._reminded_s is None:
+            self._reminded_s = now_s
+        elif self.list is not None and now_s - self._reminded_s >= _REMINDER_S:
+            self._reminded_s = now_s
+            limit_s = self.list.next_update.timestamp() + self._grace_s
+            structlog.get_logger().warning(
+                "crl-ageing", age_s=int(now_s - self._confirmed_s), good_for_s=int(limit_s - now_s)
+            )
         if self.list is not None and now > self.list.next_update:
             self._etag = None
-        current = self.is_current(now.timestamp())
+        current = self.is_current(now_s)
         if self._was_current and not current:
             structlog.get_logger().error(
                 "crl-stale",

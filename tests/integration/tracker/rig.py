@@ -3,14 +3,15 @@
 import contextlib
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 from cryptography import x509
 
-from client_lib.errors import UnreachableError
+from client_lib.errors import AnnounceRefused, UnreachableError
 from client_lib.transport.licensing_client import ConditionalAnswer
 from client_lib.transport.tls import client_context
 from client_lib.wire import certificates
@@ -38,6 +39,8 @@ class FakeLicensing:
     identity: Identity = field(default_factory=lambda: HostIdentity("tracker-1", ("localhost",)))
     revoked: set[int] = field(default_factory=set)
     certificates_issued: int = 0
+    tracker_clock: Callable[[], float] = time.time
+    """POSIX time as trackers of this network see it."""
 
     async def _answer(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -154,7 +157,7 @@ class Client:
         while b"\r\n\r\n" not in self.received:
             await self._more()
         head, _, _ = bytes(self.received).partition(b"\r\n\r\n")
-        length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         total = len(head) + 4 + length
         while len(self.received) < total:
             await self._more()
@@ -169,9 +172,13 @@ class Client:
         self.received += data
 
     async def announce_until_refused(self, leaf: Leaf) -> None:
-        """Announce again and again: the refusal raises."""
+        """Announce again and again: the refusal raises (to be alone is none)."""
         while True:
-            await self.announce(leaf)
+            try:
+                await self.announce(leaf)
+            except AnnounceRefused as refused:
+                if not refused.reason.startswith("no-source: "):
+                    raise
 
     async def announce(
         self,
@@ -238,7 +245,9 @@ async def running_tracker(
         async with trio.open_nursery() as nursery:
 
             async def run(task_status: trio.TaskStatus[int]) -> None:
-                await serve_with(licensing, config, stop, task_status=task_status)
+                await serve_with(
+                    licensing, config, stop, clock=licensing.tracker_clock, task_status=task_status
+                )
 
             port = await nursery.start(run)
             yield Rig(folder, licensing.pki.ca_pem, port, licensing)

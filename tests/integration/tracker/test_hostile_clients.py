@@ -1,6 +1,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,10 +17,11 @@ from tests.integration.tracker.rig import (
     until_closed,
 )
 from tests.pki import Leaf, SwarmPki, licence_identity
-from tracker.serving.connection import Patience
+from tracker.serving.doors import MutualTlsDoor
+from tracker.serving.exchange import Request
 from tracker.serving.front_end import FrontEnd
-from tracker.serving.head import Head
 from tracker.serving.listening import open_sockets
+from tracker.serving.patience import Patience
 
 
 @pytest.fixture
@@ -34,8 +36,8 @@ def leaf(rig: Rig) -> Leaf:
 
 
 async def assert_still_serving(rig: Rig) -> None:
-    response = await rig.announce(rig.pki.issue(licence_identity(number=99)))
-    assert response.incomplete >= 1
+    response = await rig.announce(rig.pki.issue(licence_identity(number=99)), left_bytes=0)
+    assert response.complete >= 1
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ async def test_a_malformed_query_is_a_failure_reason_and_the_connection_lives(
             assert status == 200
             assert body.startswith(b"d14:failure reason")
             assert b"malformed: " in body
-        await client.announce(leaf)
+        await client.announce(leaf, left_bytes=0)
 
 
 async def test_requests_in_pieces_and_requests_in_one_piece_are_all_answered(
@@ -113,13 +115,17 @@ async def test_a_client_that_never_finishes_its_handshake_is_cut_off(
 async def test_a_client_that_never_finishes_its_request_is_cut_off(
     tmp_path: Path, hurry: str, answered: int, sent: bytes
 ) -> None:
-    patient = {"handshake_timeout_s": 600, "head_timeout_s": 600, "idle_timeout_s": 600}
+    patient: dict[str, Any] = {
+        "handshake_timeout_s": 600,
+        "head_timeout_s": 600,
+        "idle_timeout_s": 600,
+    }
     licensing = FakeLicensing(SwarmPki())
     async with running_tracker(tmp_path, licensing, **patient | {hurry: 1.0}) as rig:
         leaf = rig.pki.issue(licence_identity(number=1))
         async with rig.connected(leaf) as client:
             for _ in range(answered):
-                await client.announce(leaf)
+                await client.announce(leaf, left_bytes=0)
             if sent:
                 await client.stream.send_all(sent)
             assert await until_closed(client.stream) == b""
@@ -135,7 +141,11 @@ async def test_a_half_closed_connection_is_let_go(rig: Rig, leaf: Leaf) -> None:
 
 
 async def test_idle_connections_make_room_for_licensed_clients(tmp_path: Path) -> None:
-    patient = {"max_connections": 8, "handshake_timeout_s": 600, "idle_timeout_s": 600}
+    patient: dict[str, Any] = {
+        "max_connections": 8,
+        "handshake_timeout_s": 600,
+        "idle_timeout_s": 600,
+    }
     async with running_tracker(tmp_path, FakeLicensing(SwarmPki()), **patient) as rig:
         idle = [await trio.open_tcp_stream("localhost", rig.port) for _ in range(40)]
         await assert_still_serving(rig)
@@ -152,25 +162,26 @@ async def test_a_bug_of_ours_is_a_500_without_detail_and_the_next_request_is_ans
     credential = tmp_path / "host.pem"
     credential.write_text(host.key_pem + host.certificate_pem)
 
-    def respond(certificate_der: bytes, head: Head, address: bytes) -> bytes:
-        if head.path == b"/bug":
+    def respond(request: Request) -> bytes:
+        if request.head.path == b"/bug":
             raise ZeroDivisionError("secret detail")
         return b"fine"
 
     counted: Counter[str] = Counter()
     stop = trio.Event()
     front_end = FrontEnd(
-        mutual_server_context(credential, pki.ca_pem),
         respond,
         count=lambda what: counted.update([what]),
         max_connections=8,
         patience=Patience(),
     )
-    (listening, *others) = await open_sockets("localhost", 0)
+    sockets = await open_sockets("localhost", 0)
+    port = sockets[0].getsockname()[1]
+    door = MutualTlsDoor(mutual_server_context(credential, pki.ca_pem), sockets)
     leaf = pki.issue(licence_identity())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(front_end.serve, [listening, *others], stop)
-        tracker = Reachable(tmp_path, pki.ca_pem, listening.getsockname()[1])
+        nursery.start_soon(front_end.serve, [door], stop)
+        tracker = Reachable(tmp_path, pki.ca_pem, port)
         for path, expected in ((b"/bug", (500, b"internal error\n")), (b"/", (200, b"fine"))):
             async with tracker.connected(leaf) as client:
                 request = b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n"

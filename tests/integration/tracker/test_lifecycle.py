@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from client_lib.errors import AnnounceRefused, ConfigError, UnreachableError
+from client_lib.errors import AnnounceRefused, ConfigError, StorageError, UnreachableError
 from client_lib.wire.certificates import SeederIdentity
 from tests.integration.tracker.rig import PATIENCE_S, FakeLicensing, Reachable, Rig, running_tracker
 from tests.pki import SwarmPki, licence_identity
@@ -24,10 +24,62 @@ async def test_a_restart_while_licensing_is_away_serves_from_disk(tmp_path: Path
             await rig.announce(revoked)
     licensing.away = True
     async with running_tracker(tmp_path, licensing) as rig:
-        await rig.announce(rig.pki.issue(licence_identity(number=1)))
+        await rig.announce(rig.pki.issue(licence_identity(number=1)), left_bytes=0)
         with pytest.raises(AnnounceRefused, match=r"^revoked: "):
             await rig.announce(revoked)
     assert licensing.certificates_issued == 1
+
+
+async def test_a_restarted_tracker_hands_out_the_peers_that_it_had(tmp_path: Path) -> None:
+    licensing = FakeLicensing(SwarmPki())
+    leaves = [licensing.pki.issue(licence_identity(number=n)) for n in (1, 2)]
+    async with running_tracker(tmp_path, licensing) as rig:
+        await rig.announce(leaves[0], port=7001, left_bytes=0)
+    async with running_tracker(tmp_path, licensing) as rig:
+        response = await rig.announce(leaves[1], port=7002)
+        assert [peer.port for peer in response.peers] == [7001]
+
+
+async def test_a_snapshot_s_peers_are_forgotten_when_their_licence_is_revoked(
+    tmp_path: Path,
+) -> None:
+    licensing = FakeLicensing(SwarmPki())
+    stays, leaves, asks = (licensing.pki.issue(licence_identity(number=n)) for n in (1, 2, 3))
+    async with running_tracker(tmp_path, licensing) as rig:
+        await rig.announce(stays, port=7001, left_bytes=0)
+        await rig.announce(leaves, port=7002, left_bytes=0)
+    # Nobody has shown this certificate since the restart: only the snapshot knows whose it is.
+    async with running_tracker(tmp_path, licensing) as rig:
+        assert (await rig.announce(asks)).complete == 2
+        licensing.revoked.add(leaves.certificate.serial_number)
+        while (response := await rig.announce(asks)).complete == 2:
+            pass
+        assert [peer.port for peer in response.peers] == [7001]
+
+
+async def test_a_licence_revoked_while_the_tracker_was_down_is_not_handed_out(
+    tmp_path: Path,
+) -> None:
+    licensing = FakeLicensing(SwarmPki())
+    stays, leaves, asks = (licensing.pki.issue(licence_identity(number=n)) for n in (1, 2, 3))
+    async with running_tracker(tmp_path, licensing) as rig:
+        await rig.announce(stays, port=7001, left_bytes=0)
+        await rig.announce(leaves, port=7002, left_bytes=0)
+    licensing.revoked.add(leaves.certificate.serial_number)
+    async with running_tracker(tmp_path, licensing) as rig:
+        assert [peer.port for peer in (await rig.announce(asks)).peers] == [7001]
+
+
+async def test_a_second_tracker_in_the_same_folder_is_refused_and_the_first_goes_on(
+    tmp_path: Path,
+) -> None:
+    licensing = FakeLicensing(SwarmPki())
+    async with running_tracker(tmp_path, licensing) as rig:
+        with pytest.raises(ExceptionGroup) as failed:
+            async with running_tracker(tmp_path, licensing):
+                pass
+        assert failed.group_contains(StorageError, match="another tracker uses this folder")
+        await rig.announce(rig.pki.issue(licence_identity()), left_bytes=0)
 
 
 async def test_without_a_revocation_list_nobody_is_admitted(tmp_path: Path) -> None:
@@ -155,8 +207,8 @@ async def test_a_process_serves_until_sigterm_and_a_second_one_finds_the_port_ta
             (serving,) = [json.loads(x) for x in log.splitlines() if b'"serving"' in x]
             host, _, port = serving["address"].partition(":")
             assert host == "localhost"
-            response = await Reachable(tmp_path, licensing.pki.ca_pem, int(port)).announce(leaf)
-            assert response.incomplete == 1
+            tracker = Reachable(tmp_path, licensing.pki.ca_pem, int(port))
+            assert (await tracker.announce(leaf, left_bytes=0)).complete == 1
             code, error = await run_tracker_to_its_end(
                 "--host", "localhost", "--port", port, *shared
             )

@@ -5,20 +5,32 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from client_lib.errors import AnnounceRefused
-from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, Event, Peer, PeerId
+from client_lib.wire.announce import (
+    NO_SOURCE,
+    AnnounceRequest,
+    AnnounceResponse,
+    Event,
+    Peer,
+    PeerId,
+)
 from client_lib.wire.certificates import Identity, LicenceIdentity, SeederIdentity
 from client_lib.wire.infohash import InfoHash
 from tests.pki import SwarmPki, licence_identity, utc_now
 from tracker.accounting.tally import Tally
 from tracker.announce import Announcer
 from tracker.swarms.handout import Pace
-from tracker.swarms.swarm import Standing, Swarms
+from tracker.swarms.peers import Standing
+from tracker.swarms.swarms import Swarms
 from tracker.trust.admission import Admission
 
 NOW_S = utc_now().timestamp()
 PKI = SwarmPki()
 HASH = licence_identity().info_hash.truncated
 SEEDER = SeederIdentity("origin")
+
+
+ALONE = AnnounceResponse(0, 0, 0, 1, ())
+"""Stands for the refusal that a leecher gets who is alone in a swarm."""
 
 
 class Revoked(set[int]):
@@ -77,7 +89,12 @@ class Tracker:
             ipaddress.ip_address(address).packed,
             now_s,
         )
-        return AnnounceResponse.decode(answer)
+        try:
+            return AnnounceResponse.decode(answer)
+        except AnnounceRefused as refused:
+            if refused.reason.startswith(NO_SOURCE) and refused.retry_in_s == 60:
+                return ALONE
+            raise
 
 
 def customer(number: int) -> LicenceIdentity:
@@ -164,6 +181,24 @@ def test_numwant_is_heeded_up_to_the_maximum() -> None:
     assert [told(n) for n in (None, 0, 7, 1000)] == [50, 0, 7, 60]
 
 
+def test_a_leecher_without_any_source_is_registered_and_told_to_come_back_soon() -> None:
+    tracker = Tracker()
+    assert tracker.announce(customer(1)) is ALONE
+    assert tracker.announce(customer(1), address="fd00::1") is ALONE  # the same one
+    assert tracker.tally.counts == {"admitted_licence": 2}
+    other = tracker.announce(customer(2), address="10.0.0.2")
+    assert set(other.peers) == {peer("10.0.0.1"), peer("fd00::1")}
+    assert tracker.announce(customer(1)).peers == (peer("10.0.0.2"),)
+
+
+def test_who_is_complete_or_leaves_needs_no_source() -> None:
+    tracker = Tracker()
+    assert tracker.announce(customer(1), left_bytes=0).complete == 1
+    assert tracker.announce(customer(1), left_bytes=0, event=Event.STOPPED).complete == 0
+    assert tracker.announce(customer(2), event=Event.STOPPED).peers == ()
+    assert tracker.announce(SEEDER, left_bytes=0).peers == ()
+
+
 def test_the_first_leecher_is_asked_to_come_back_soon() -> None:
     tracker = Tracker()
     assert tracker.announce(SEEDER, left_bytes=0).interval_s == 1800
@@ -183,7 +218,10 @@ def test_a_revoked_licence_is_refused_and_its_peers_are_handed_out_no_more() -> 
     tracker.announce(customer(1), address="10.0.0.1")
     assert tracker.announce(customer(2), address="10.0.0.2").peers
     tracker.revoked.add(tracker.serials[customer(1)])
+    expelled: list[tuple[bytes, list[bytes]]] = []
+    tracker.announcer.on_expelled = lambda *swarm_and_entries: expelled.append(swarm_and_entries)
     tracker.announcer.expel(tracker.revoked)
+    assert expelled == [(HASH, [peer("10.0.0.1").compact])]
     response = tracker.announce(customer(2), address="10.0.0.2")
     assert (response.peers, response.incomplete) == ((), 1)
     with pytest.raises(AnnounceRefused, match=r"^revoked: ") as refused:

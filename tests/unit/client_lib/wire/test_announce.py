@@ -1,4 +1,6 @@
 import ipaddress
+import re
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from client_lib.errors import AnnounceError, AnnounceRefused
 from client_lib.wire import bencode
 from client_lib.wire.announce import (
+    MAX_QUERY_BYTES,
     AnnounceFailure,
     AnnounceRequest,
     AnnounceResponse,
@@ -48,6 +51,10 @@ QUERY = (
     b"info_hash=%124Vx%9a%bc%de%f1%23Eg%89%ab%cd%ef%124Vx%9a&peer_id=-LT2110-abcdefghijkl"
     b"&port=6881&uploaded=0&downloaded=0&left=262144"
 )
+LIBTORRENT_QUERY = QUERY + (
+    b"&corrupt=0&key=8D0C3C2A&event=started&numwant=200&compact=1&no_peer_id=1&supportcrypto=1"
+    b"&redundant=0"
+)
 
 
 @given(requests)
@@ -62,6 +69,52 @@ def test_a_hostile_query_is_an_announce_or_an_announce_error(raw: bytes) -> None
     except AnnounceError:
         return
     assert AnnounceRequest.from_query(request.to_query()) == request
+
+
+@given(requests, st.data())
+def test_the_order_of_the_parameters_means_nothing(
+    request: AnnounceRequest, data: st.DataObject
+) -> None:
+    """libtorrent's own order is parsed by another way than any other."""
+    escaped = {
+        name: parameter
+        for parameter in request.to_query().split(b"&")
+        for name in [parameter.partition(b"=")[0]]
+    }
+    names = b"info_hash peer_id port uploaded downloaded left corrupt key event numwant compact"
+    ordered = [escaped[name] for name in names.split() if name in escaped]
+    as_libtorrent = b"&".join([*ordered, b"no_peer_id=1", b"supportcrypto=1", b"redundant=0"])
+    shuffled = b"&".join(data.draw(st.permutations(ordered)))
+    assert AnnounceRequest.from_query(as_libtorrent) == request
+    assert AnnounceRequest.from_query(shuffled) == request
+
+
+@given(st.lists(st.sampled_from([b"%", b"=", b"4", b"1", b"g", b"\n", b"%41", b"_", b"+"])))
+def test_escapes_mean_the_same_to_urllib_where_they_are_well_formed(parts: list[bytes]) -> None:
+    value = b"".join(parts)
+    query = QUERY.replace(b"-LT2110-abcdefghijkl", value)
+    well_formed = not re.search(rb"%(?![0-9a-fA-F]{2})", value)
+    expected = unquote_to_bytes(value)
+    if well_formed and len(expected) == 20:
+        assert AnnounceRequest.from_query(query).peer_id == expected
+    else:
+        complaint = "20 bytes" if well_formed else "badly percent-encoded"
+        with pytest.raises(AnnounceError, match=complaint):
+            AnnounceRequest.from_query(query)
+
+
+@given(requests.flatmap(lambda request: damaged(request.to_query())))
+def test_libtorrent_s_own_way_of_writing_is_parsed_as_any_other(tail: bytes) -> None:
+    """An empty parameter in front changes the way in which it is parsed, and nothing else."""
+
+    def outcome(raw: bytes) -> AnnounceRequest | str:
+        try:
+            return AnnounceRequest.from_query(raw)
+        except AnnounceError as error:
+            return str(error)
+
+    for raw in (tail, LIBTORRENT_QUERY + tail, LIBTORRENT_QUERY[: len(tail)] + tail):
+        assert outcome(raw) == outcome(b"&" + raw) or len(raw) == MAX_QUERY_BYTES
 
 
 def test_a_client_s_extras_do_no_harm() -> None:

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.client_lib.wire.strategies import damaged
-from tracker.serving.head import MAX_HEAD_BYTES, Head, HeadRefused, http_response, parse_head
+from tracker.serving.head import (
+    MAX_HEAD_BYTES,
+    Fields,
+    Head,
+    HeadRefused,
+    Heads,
+    Sender,
+    http_response,
+    parse_fields,
+)
+from tracker.serving.sender import by_connection
 
 HEAD = (
     b"GET /announce/abc?info_hash=%00&x=1 HTTP/1.1\r\nHost: localhost:8444\r\n"
@@ -13,9 +23,13 @@ HEAD = (
 )
 
 
+def parse_head(received: bytes, scanned_bytes: int = 0) -> Head | None:
+    return Heads(by_connection).parse(received, 0, scanned_bytes)
+
+
 def test_an_announce_s_head_is_taken_apart_and_the_next_request_left() -> None:
-    head = parse_head(bytearray(HEAD + b"GET /next"))
-    assert head == Head(b"/announce/abc", b"info_hash=%00&x=1", False, len(HEAD))
+    head = parse_head(HEAD + b"GET /next")
+    assert head == Head(b"/announce/abc", b"info_hash=%00&x=1", False, len(HEAD), None)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +44,7 @@ def test_an_announce_s_head_is_taken_apart_and_the_next_request_left() -> None:
 def test_connections_persist_as_rfc_9112_says(
     version: bytes, fields: bytes, keep_alive: bool
 ) -> None:
-    head = parse_head(bytearray(b"GET /a HTTP/" + version + b"\r\n" + fields + b"\r\n"))
+    head = parse_head(b"GET /a HTTP/" + version + b"\r\n" + fields + b"\r\n")
     assert head is not None
     assert head.keep_alive is keep_alive
     assert head.query == b""
@@ -64,14 +78,14 @@ def test_connections_persist_as_rfc_9112_says(
 )
 def test_whatever_is_not_a_plain_get_is_refused(request_head: bytes, status: int) -> None:
     with pytest.raises(HeadRefused) as refused:
-        parse_head(bytearray(request_head))
+        parse_head(request_head)
     assert refused.value.status == status
 
 
 @given(damaged(HEAD) | st.binary(max_size=300))
 def test_a_hostile_head_is_refused_or_has_a_path(data: bytes) -> None:
     try:
-        head = parse_head(bytearray(data))
+        head = parse_head(data)
     except HeadRefused:
         return
     assert head is None or (head.path.startswith(b"/") and head.length_bytes <= len(data))
@@ -79,7 +93,7 @@ def test_a_hostile_head_is_refused_or_has_a_path(data: bytes) -> None:
 
 @given(st.lists(st.integers(0, len(HEAD)), max_size=6))
 def test_a_head_in_pieces_is_the_same_head(cuts: list[int]) -> None:
-    received = bytearray()
+    received = b""
     places = [0, *sorted(cuts), len(HEAD)]
     found = None
     for start, end in itertools.pairwise(places):
@@ -89,7 +103,55 @@ def test_a_head_in_pieces_is_the_same_head(cuts: list[int]) -> None:
         assert (found is not None) == (end == len(HEAD))
         if found:
             break
-    assert found == parse_head(bytearray(HEAD))
+    assert found == parse_head(HEAD)
+
+
+def test_a_head_in_the_middle_is_parsed_where_it_begins() -> None:
+    heads = Heads(by_connection)
+    first = heads.parse(HEAD * 2)
+    assert first is not None
+    assert heads.parse(HEAD * 2, first.length_bytes) == first
+    assert heads.parse(HEAD * 2, 2 * first.length_bytes) is None
+
+
+@given(st.lists(st.integers(0, 30), max_size=60))
+def test_what_is_remembered_of_heads_is_true_and_bounded(clients: list[int]) -> None:
+    asked: list[bytes | None] = []
+
+    def told(fields: Fields) -> Sender:
+        asked.append(fields.forwarded_for)
+        return Sender(b"", fields.forwarded_for or b"")
+
+    heads = Heads(told, remembered_bytes=1_000)
+    for client in clients:
+        raw = b"GET /%d HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %d\r\n\r\n" % (client, client)
+        head = heads.parse(raw)
+        assert head is not None
+        assert head.sender == Sender(b"", b"%d" % client)
+    remembered = [*heads._young, *heads._old]
+    assert sum(map(len, remembered)) <= 1_100
+    if len(set(clients)) <= 5:
+        assert len(asked) == len(set(clients))
+
+
+def test_a_refused_head_is_refused_again() -> None:
+    heads = Heads(by_connection)
+    for _ in range(3):
+        with pytest.raises(HeadRefused, match="Client-Cert is for proxies"):
+            heads.parse(b"GET / HTTP/1.1\r\nHost: x\r\nClient-Cert: :AA==:\r\n\r\n")
+
+
+def test_fields_are_found_by_any_spelling_and_listed_in_several_lines() -> None:
+    found = parse_fields(
+        b" HTTP/1.1\r\nHOST: x\r\nclient-CERT:\t:AA==: \r\nX-Forwarded-For: a, b\r\n"
+        b"x-forwarded-for: c\r\nX-Client-Cert: no\r\n"
+    )
+    assert found == Fields(True, b":AA==:", b"a, b,c")
+
+
+def test_two_certificates_are_one_too_many() -> None:
+    with pytest.raises(HeadRefused, match="more than one client certificate"):
+        parse_fields(b" HTTP/1.1\r\nHost: x\r\nClient-Cert: :AA==:\r\nClient-Cert: :AA==:\r\n")
 
 
 def test_a_response_says_its_length_and_that_it_is_the_last() -> None:

@@ -112,7 +112,7 @@ def test_time_and_revocation_are_checked_at_every_announce(pki: SwarmPki) -> Non
 def test_verified_members_are_remembered_up_to_a_bound_and_failures_never(
     pki: SwarmPki, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leaves = [pki.issue(licence_identity(number=n)).certificate for n in range(3)]
+    leaves = [pki.issue(licence_identity(number=n)).certificate for n in range(5)]
     stranger = SwarmPki().issue(LICENCE).certificate
     verified: list[int] = []
     real = certificates.verify_issued
@@ -123,19 +123,17 @@ def test_verified_members_are_remembered_up_to_a_bound_and_failures_never(
 
     monkeypatch.setattr(certificates, "verify_issued", verify)
     admission = Admission(pki.ca, remembered=2)
-    for leaf in (leaves[0], leaves[1], leaves[0], leaves[2], leaves[0], leaves[1]):
+    for leaf in (*leaves, leaves[4], leaves[3], leaves[4]):
         admission.recognise(der(leaf))
+    numbers = [leaf.serial_number for leaf in leaves]
+    assert verified == numbers  # the last two are always remembered
     for _ in range(2):
         assert refusal(admission, stranger) is Refusal.CERTIFICATE
-    numbers = [leaf.serial_number for leaf in leaves]
-    assert verified == [
-        numbers[0],
-        numbers[1],
-        numbers[2],
-        numbers[1],  # the least recently seen had been forgotten for leaf 2
-        stranger.serial_number,
-        stranger.serial_number,
-    ]
+    assert verified == [*numbers, stranger.serial_number, stranger.serial_number]
+    admission.recognise(der(leaves[0]))
+    assert verified[-1] == numbers[0]  # forgotten: never more than twice two
+    remembered = admission.members({leaf.serial_number for leaf in leaves})
+    assert len(remembered) == len({member.serial for member in remembered}) <= 4
 
 
 def test_every_refusal_says_in_bep_31_s_words_when_to_come_back() -> None:
@@ -144,3 +142,19 @@ def test_every_refusal_says_in_bep_31_s_words_when_to_come_back() -> None:
         assert refused.reason.startswith(f"{reason.word}: ")
         never = refused.retry_in_s is None
         assert never == (reason.retry_in == "never")
+
+
+def test_a_certificate_with_any_byte_changed_is_refused_as_one_and_nothing_else(
+    pki: SwarmPki,
+) -> None:
+    """Found by `make fuzz-tracker`: an X.509 version of 62 was an error of its own kind."""
+    admission = Admission(pki.ca)
+    good = der(pki.issue(LICENCE).certificate)
+    admission.recognise(good)
+    for at in range(len(good)):
+        for change in (0x01, 0x40, 0x80, 0xFF):
+            changed = bytearray(good)
+            changed[at] ^= change
+            with pytest.raises(NotAdmitted) as refused:
+                admission.recognise(bytes(changed))
+            assert refused.value.refusal is Refusal.CERTIFICATE

@@ -3,6 +3,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 
 from client_lib.errors import CertificateError, UnreachableError
@@ -123,6 +124,65 @@ async def test_a_list_is_relied_on_until_next_update_plus_grace_and_no_longer(
     limit_s = (START + HOUR).timestamp() + GRACE_S
     assert feed.is_current(limit_s)
     assert not feed.is_current(limit_s + 1)
+
+
+async def test_the_age_of_the_list_counts_from_when_licensing_last_confirmed_it(
+    tmp_path: Path,
+) -> None:
+    feed, source = feed_at(tmp_path), CrlSource()
+    assert feed.age_s(START.timestamp()) is None
+    now = START + dt.timedelta(minutes=30)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                lambda task_status: feed.keep_current(
+                    source,
+                    every_s=0.001,
+                    clock=lambda: now,
+                    on_change=lambda _: None,
+                    task_status=task_status,
+                )
+            )
+            assert feed.age_s(now.timestamp()) == 0
+            now += HOUR / 2  # answered 304: the same list, confirmed
+            await source.asked_again()
+            assert feed.age_s(now.timestamp()) == 0
+            source.away = True
+            await source.asked_again()
+            now += HOUR
+            await source.asked_again()
+            assert feed.age_s(now.timestamp()) == HOUR.total_seconds()
+            nursery.cancel_scope.cancel()
+    restarted = feed_at(tmp_path)
+    restarted.load()
+    assert restarted.age_s(now.timestamp()) == (now - START).total_seconds()
+
+
+async def test_while_licensing_is_away_the_log_says_so_once_an_hour(tmp_path: Path) -> None:
+    feed, source, now = feed_at(tmp_path), CrlSource(), START
+    with trio.fail_after(30), structlog.testing.capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(
+                lambda task_status: feed.keep_current(
+                    source,
+                    every_s=0.001,
+                    clock=lambda: now,
+                    on_change=lambda _: None,
+                    task_status=task_status,
+                )
+            )
+            source.away = True
+            for _ in range(3):
+                now += dt.timedelta(minutes=61)
+                await source.asked_again()
+            nursery.cancel_scope.cancel()
+    told = [
+        line for line in logs if line["event"] in ("crl-poll-failed", "crl-ageing", "crl-stale")
+    ]
+    assert [line["event"] for line in told] == [
+        *("crl-poll-failed", "crl-ageing", "crl-ageing", "crl-stale", "crl-ageing")
+    ]
+    assert (told[1]["age_s"], told[1]["good_for_s"]) == (61 * 60, 59 * 60)
 
 
 async def test_another_ca_s_list_and_an_older_list_change_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The commands of `albumswarm-tracker` that do not serve."""

@@ -1,0 +1,68 @@
+"""Where clients come in: our own mutual TLS, or plain HTTP behind a proxy that we trust."""
+
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import Protocol
+
+from tracker.serving.connection import Connection, Room
+from tracker.serving.head import Heads
+from tracker.serving.listening import pack
+from tracker.serving.sender import TrustedProxies, by_connection, by_proxy
+from tracker.serving.tls import TlsConnection
+
+
+class Door(Protocol):
+    """Listening sockets, and what their clients are received with."""
+
+    sockets: Sequence[socket.socket]
+
+    def receive(
+        self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
+    ) -> Connection:
+        """Begin with a client whose non-blocking socket was accepted from `host`.
+
+        `host` is as `accept` tells it, empty on a Unix socket.
+        """
+
+
+class MutualTlsDoor:
+    """Clients prove their certificates to us."""
+
+    def __init__(self, context: ssl.SSLContext, sockets: Sequence[socket.socket]) -> None:
+        """Take a context that demands certificates, and listening sockets.
+
+        The context is set to issue no session tickets.
+        """
+        self.sockets = sockets
+        self._context = context
+        context.num_tickets = 0  # why: tracker/serving/tls.py
+        self._heads = Heads(by_connection)
+
+    def receive(
+        self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
+    ) -> Connection:
+        """Begin with the handshake."""
+        return TlsConnection(
+            accepted, self._heads, room, context=self._context, address=pack(family, host)
+        )
+
+
+class PlainDoor:
+    """Proxies prove their clients' certificates, and tell us (RFC 9440)."""
+
+    def __init__(self, trusted: TrustedProxies, sockets: Sequence[socket.socket]) -> None:
+        """Take whom to believe, and listening sockets: TCP, or Unix, whose clients are trusted."""
+        self.sockets = sockets
+        self._trusted = trusted
+        self._heads = Heads(by_proxy)
+
+    def receive(
+        self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
+    ) -> Connection:
+        """Begin with a proxy's request, or send the client away."""
+        connection = Connection(accepted, self._heads, room, allowed_s=room.patience.head_s)
+        if family != socket.AF_UNIX and not self._trusted.trusts(pack(family, host)):
+            room.count("untrusted_address")
+            connection.refuse(403, "this address is for trusted proxies")
+        return connection

@@ -1,0 +1,201 @@
+"""The swarms on disk: an SQLite file that a killed tracker starts again from."""
+
+import contextlib
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+from pysqlite3 import dbapi2
+from sqlite_utils import Database
+
+from client_lib.errors import StorageError
+from client_lib.wire.infohash import TruncatedInfoHash
+from tracker.swarms.peers import Owner
+from tracker.trust.admission import Member, Role
+
+OLDEST_SQLITE = (3, 51, 3)
+"""Versions from 3.7.0 to 3.51.2 can lose a WAL reset after a crash."""
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE swarms (info_hash BLOB PRIMARY KEY, peers BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE members (
+    serial TEXT PRIMARY KEY,
+    role TEXT NOT NULL,
+    member_id TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    info_hash BLOB,
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX members_by_end ON members (not_after);
+"""
+# NORMAL: a power cut may cost the last transactions, a kill costs none. EXCLUSIVE: a second
+# tracker in the same folder is told so, instead of both overwriting each other's swarms.
+_PRAGMAS = ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL")
+
+
+class SnapshotStore:
+    """One connection; never used by two threads at a time. Its calls block: use a thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file. Raises StorageError; `Unusable` if it is no snapshot of ours."""
+        if dbapi2.sqlite_version_info < OLDEST_SQLITE:
+            raise StorageError(
+                f"SQLite {dbapi2.sqlite_version} may lose writes (WAL reset): "
+                f"{'.'.join(map(str, OLDEST_SQLITE))} or later is needed, as pysqlite3 brings it"
+            )
+        self._path = path
+        _create_private(path)
+        with self._storage_errors():
+            connection = dbapi2.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=1
+            )
+        self._db = Database(connection, execute_plugins=False)
+        try:
+            with self._storage_errors():
+                for pragma in _PRAGMAS:
+                    self._db.execute(f"PRAGMA {pragma}")
+                self._check_or_make_tables()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.conn.close()
+
+    def swarms(self) -> Iterator[tuple[TruncatedInfoHash, bytes]]:
+        """Every swarm, as it was dumped. Raises StorageError."""
+        with self._storage_errors():
+            for info_hash, peers in self._db.execute("SELECT info_hash, peers FROM swarms"):
+                yield TruncatedInfoHash(info_hash), peers
+
+    def write(
+        self,
+        swarms: Mapping[TruncatedInfoHash, bytes],
+        gone: Iterable[TruncatedInfoHash],
+        members: Iterable[Member],
+        now_s: float,
+    ) -> None:
+        """Replace some swarms, drop those that are gone, add members: all or nothing.
+
+        Members whose certificates have expired are dropped. Raises StorageError.
+        """
+        with self._storage_errors(), self._db.atomic():
+            execute = self._db.conn.executemany
+            execute("INSERT OR REPLACE INTO swarms VALUES (?, ?)", swarms.items())
+            execute("DELETE FROM swarms WHERE info_hash = ?", ((each,) for each in gone))
+            execute(
+                "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, members)
+            )
+            self._db.execute("DELETE FROM members WHERE not_after < ?", (int(now_s),))
+
+    def members(self, serials: Collection[int]) -> list[Member]:
+        """Those whose certificates have these serial numbers. Raises StorageError."""
+        wanted = msgspec.json.encode([f"{serial:x}" for serial in serials]).decode()
+        with self._storage_errors():
+            rows = self._db.execute(
+                "SELECT * FROM members WHERE serial IN (SELECT value FROM json_each(?))", (wanted,)
+            )
+            return [_member(*row) for row in rows]
+
+    def _check_or_make_tables(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version == 0 and not self._db.table_names():
+            with self._db.atomic():
+                for statement in _SCHEMA.strip().split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        elif version != _SCHEMA_VERSION:
+            raise Unusable(f"{self._path}: of another version of albumswarm")
+        elif (check := self._db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise Unusable(f"{self._path}: {check}")
+
+    @contextlib.contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except dbapi2.OperationalError as error:
+            busy = error.sqlite_errorcode == dbapi2.SQLITE_BUSY
+            why = "another tracker uses this folder" if busy else str(error)
+            raise StorageError(f"{self._path}: {why}") from error
+        except dbapi2.Error as error:
+            raise Unusable(f"{self._path}: {error}") from error
+
+
+class Unusable(StorageError):
+    """The file is damaged, or no snapshot of this version."""
+
+
+def open_snapshot_store(path: Path) -> SnapshotStore:
+    """Open the snapshot in `path`; one that is unusable is moved aside, for a new one.
+
+    Raises StorageError where not even a new one can be made.
+    """
+    try:
+        return SnapshotStore(path)
+    except Unusable as error:
+        aside = move_aside(path)
+        structlog.get_logger().warning(
+            "snapshot-unusable",
+            reason=str(error),
+            kept_as=str(aside),
+            consequence="the swarms fill again as their peers announce",
+        )
+        return SnapshotStore(path)
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a snapshot with its journal to `….unusable`. Raises StorageError."""
+    aside = path.with_name(path.name + ".unusable")
+    try:
+        path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot move {path} aside: {error.strerror}") from error
+    return aside
+
+
+def _create_private(path: Path) -> None:
+    # Created here, because SQLite would let everybody read it: there are customers' addresses in
+    # it. Its -wal takes over the mode.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StorageError(f"cannot create {path}: {error.strerror}") from error
+
+
+def _row(member: Member) -> tuple[str, str, str, bytes, bytes | None, int, int]:
+    return (
+        f"{member.serial:x}",
+        member.role.value,
+        member.member_id,
+        member.owner,
+        member.info_hash,
+        int(member.not_before_s),
+        int(member.not_after_s),
+    )
+
+
+def _member(
+    serial: str,
+    role: str,
+    member_id: str,
+    owner: bytes,
+    info_hash: bytes | None,
+    not_before: int,
+    not_after: int,
+) -> Member:
+    return Member(
+        Role(role),
+        member_id,
+        Owner(owner),
+        None if info_hash is None else TruncatedInfoHash(info_hash),
+        int(serial, 16),
+        not_before,
+        not_after,
+    )
