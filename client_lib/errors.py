@@ -8,6 +8,7 @@
     │   ├── MetainfoError                        a torrent
     │   ├── SignatureError                       a torrent's BEP 35 signature
     │   ├── AnnounceError                        a tracker request or response
+    │   ├── PeerProtocolError                    what a peer sent (BEP 3, 6, 52)
     │   ├── CertificateError                     a certificate, CSR or CRL
     │   ├── StoreTokenError                      a token signed by a store
     │   │   ├── PaymentTokenError
@@ -61,6 +62,10 @@ class SignatureError(WireError):
 
 class AnnounceError(WireError):
     """A tracker request or response that is not one (BEP 3, 7, 23, 31)."""
+
+
+class PeerProtocolError(WireError):
+    """What a peer sent is not the peer wire protocol (BEP 3, 6, 10, 52)."""
 
 
 class CertificateError(WireError):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import trio
@@ -25,7 +25,7 @@ from client_lib.wire.release import parse_audio_format, parse_release_id
 from client_lib.wire.rights import RightsHolder, require_whole
 from seeder import app as service
 from seeder.config import SeederConfig, configure
-from seeder.origin import FolderOrigin
+from seeder.origins.folder import FolderOrigin
 from seeder.publish import Progress as PublishProgress
 from seeder.publish import Release, Step, publish
 from seeder.status import NodeStatus, read_status
@@ -138,12 +138,16 @@ async def serve_command(
     port: int | None = None,
     listen_host: str | None = None,
     upload_limit: str | None = None,
-    limit_local_peers: Flag = False,
+    policy: Literal["thrifty", "balanced", "fast"] | None = None,
+    min_rate: str | None = None,
     poll_s: float | None = None,
     common: CommonOptions = CommonOptions(),
     licensing: LicensingOptions = LicensingOptions(),
 ) -> None:
-    """Seed every published release that is in the origin, until SIGTERM.
+    """Serve every published release that is in the origin, until SIGTERM.
+
+    A release is loaded when the first customer asks for it, so that the catalogue may be as large
+    as it likes.
 
     Parameters
     ----------
@@ -155,8 +159,11 @@ async def serve_command(
         Listen on this address only.
     upload_limit
         Upload limit of the node in bytes/s, such as 16MB; 0 for none.
-    limit_local_peers
-        Hold to the limits on loopback and private networks too.
+    policy
+        thrifty gives each piece once and lets the customers do the rest; fast gives all that the
+        line carries; balanced, the default, lies between.
+    min_rate
+        No customer shall gain less while there is capacity, such as 100kB (bytes/s).
     poll_s
         Seconds between two looks at the catalogue.
     """
@@ -167,7 +174,8 @@ async def serve_command(
         port=port,
         listen_host=listen_host,
         upload_limit=upload_limit,
-        limit_local_peers=limit_local_peers or None,
+        policy=policy,
+        min_rate=min_rate,
         poll_s=poll_s,
     )
     configure_logs()
@@ -217,17 +225,20 @@ def _configured(
 
 def _table(status: NodeStatus) -> Table:
     age_s = (dt.datetime.now(dt.UTC) - status.updated_at).total_seconds()
-    heading = f"{status.seeder_id}, port {status.port}: {status.state}, as of {age_s:.0f} s ago"
+    heading = (
+        f"{status.seeder_id}, port {status.port}, {status.policy}: {status.state}, "
+        f"as of {age_s:.0f} s ago, {status.customers} customers"
+    )
     table = Table(title=heading)
-    for column in ("release", "MB", "MB uploaded", "peers", "policy", "problem"):
+    for column in ("release", "MB", "MB uploaded", "customers", "copies with them", "problem"):
         table.add_column(column)
     for release in status.releases:
         table.add_row(
             release.name,
             f"{release.size_bytes / 1e6:.1f}",
-            f"{release.uploaded_bytes / 1e6:.1f}",
-            str(release.connected_peers),
-            release.policy,
+            f"{release.uploaded_total_bytes / 1e6:.1f}",
+            f"{release.customers} ({release.leechers} downloading)",
+            f"{release.copies:.2f}",
             release.problem or "",
         )
     return table

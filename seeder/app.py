@@ -1,10 +1,11 @@
-"""The seeder as a service: licensing, origin, session and node wired together."""
+"""The seeder as a service: licensing, trackers, origin, node and listener wired together."""
 
 import contextlib
 import datetime as dt
 import fcntl
 import os
 import random
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,19 +22,26 @@ from client_lib.errors import (
     UsageError,
 )
 from client_lib.nursery import open_quiet_nursery
-from client_lib.swarm.session import open_session
-from client_lib.swarm.settings import SessionSettings
 from client_lib.transport.credential import Credential, keep_renewed, obtain_credential
 from client_lib.transport.licensing_client import LicensingClient, open_licensing
+from client_lib.transport.listening import open_sockets
+from client_lib.transport.revocations import RevocationFeed
+from client_lib.transport.tls import client_context, load_credential, mutual_server_context
 from client_lib.wire import certificates
 from client_lib.wire.certificates import SeederIdentity
+from seeder.announcing import Announced, Announcements
 from seeder.catalogue import Catalogue
 from seeder.config import SeederConfig
-from seeder.node import Node, NodeSettings
-from seeder.origin import FolderOrigin
+from seeder.fleet import Fleet
+from seeder.node import Node, Policy
+from seeder.origins.folder import FolderOrigin
+from seeder.peers.listener import Listener
+from seeder.peers.pace import Pace
 from seeder.status import NodeState, totals_so_far, write_status
 
-_CONTROL_INTERVAL_S = 1.0
+_REPORT_S = 1.0
+_CRL_POLL_S = 5.0
+_CRL_GRACE_S = 12 * 3_600
 _RETRY_REFUSED_S = 60.0
 log = structlog.get_logger()
 
@@ -61,15 +69,8 @@ async def serve(
     Works from what is on disk while licensing is away. Raises UsageError, StorageError, and
     UnreachableError or LicensingRefused if there is no certificate on disk to begin with.
     """
-    settings = SessionSettings(
-        listen_port=config.port,
-        listen_host=config.listen_host,
-        upload_limit_bytes_s=config.upload_limit_bytes_s,
-        limit_local_peers=config.limit_local_peers,
-        central_seeder=True,
-    )
+    upload_limit_bytes_s = config.upload_limit_bytes_s
     trackers = config.tracker_urls
-    origin = FolderOrigin(config.origin_folder)
     data = private_folder(config.data_folder)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_alone_in(data))
@@ -80,36 +81,69 @@ async def serve(
         credential = await obtain_credential(
             data / "seeder.pem", licensing.host_certificate, ca=ca, now=clock(), rng=rng
         )
-        catalogue = Catalogue(data / "catalogue.jsonl")
-        async with open_session(settings) as session:
-            node = Node(
-                session,
-                origin,
-                catalogue,
-                credential,
-                NodeSettings(_seeder_id(credential), trackers, config.upload_limit_bytes_s),
-                clock=clock,
-                uploaded_before=totals_so_far(data),
+        catalogue = stack.enter_context(contextlib.closing(Catalogue(data / "catalogue.sqlite3")))
+        revocations = RevocationFeed(data / "crl.der", ca=ca, grace_s=_CRL_GRACE_S)
+        revocations.load()
+        sockets = await open_sockets(config.listen_host or "", config.port)
+        port: int = sockets[0].getsockname()[1]
+        ca_pem = certificates.certificate_pem(ca)
+        fleet = Fleet(
+            _seeder_id(credential), port, upload_limit_bytes_s, trackers, config.addresses
+        )
+        node = Node(
+            FolderOrigin(config.origin_folder),
+            catalogue,
+            fleet,
+            credential,
+            policy=Policy(config.policy, config.min_rate_bytes_s),
+            cache_bytes=config.cache_memory_bytes,
+            clock=clock,
+            rng=rng,
+        )
+        node.shelf.uploaded_bytes.update(totals_so_far(data))
+        inward = mutual_server_context(credential.path, ca_pem)
+        outward = client_context(ca_pem, credential.path)
+        listener = Listener(
+            inward,
+            find_swarm=node.shelf.find,
+            is_revoked=revocations.is_revoked,
+            pace=Pace(upload_limit_bytes_s),
+            clock=clock,
+            max_connections=config.max_connections,
+        )
+        async with open_quiet_nursery() as goodbyes:
+            announcements = Announcements(
+                goodbyes, outward, Announced(fleet.seeder_id, port, trackers), rng=rng
             )
-            await node.reconcile()
             async with open_quiet_nursery() as nursery:
-                nursery.start_soon(_follow, node, catalogue, licensing, config.poll_s)
-                nursery.start_soon(_control, node, data)
-                nursery.start_soon(_renew, node, credential, licensing, ca, clock, rng)
-                log.info("serving", port=session.listen_port, seeder_id=_seeder_id(credential))
-                task_status.started(session.listen_port)
+                await nursery.start(
+                    lambda task_status: revocations.keep_current(
+                        licensing,
+                        every_s=_CRL_POLL_S,
+                        clock=clock,
+                        on_change=lambda _: listener.cut_revoked(),
+                        task_status=task_status,
+                    )
+                )
+                nursery.start_soon(node.run, announcements)
+                nursery.start_soon(listener.serve, sockets)
+                nursery.start_soon(lambda: fleet.follow(outward, rng=rng))
+                nursery.start_soon(_follow, catalogue, licensing, config.poll_s)
+                nursery.start_soon(_report, node, listener, data)
+                nursery.start_soon(_renew, node, (inward, outward), licensing, ca, clock, rng)
+                log.info("serving", port=port, seeder_id=fleet.seeder_id)
+                task_status.started(port)
                 await stop.wait()
                 nursery.cancel_scope.cancel()
-            await node.control(trio.current_time())
-            last = node.snapshot(NodeState.STOPPED)
+            await announcements.close()
+            goodbyes.cancel_scope.cancel()
+        last = node.snapshot(NodeState.STOPPED, listener)
         write_status(data, last)
-        log.info("stopped", uploaded_bytes=last.uploaded_bytes)
+        log.info("stopped", uploaded_bytes=last.uploaded_total_bytes)
 
 
-async def _follow(
-    node: Node, catalogue: Catalogue, licensing: LicensingClient, poll_s: float
-) -> None:
-    """Pick up what is published, and what appears in the origin, for as long as we serve."""
+async def _follow(catalogue: Catalogue, licensing: LicensingClient, poll_s: float) -> None:
+    """Pick up what is published, for as long as we serve."""
     trouble: str | None = None
     while True:
         try:
@@ -121,28 +155,26 @@ async def _follow(
             if str(error) != trouble:
                 log.warning("catalogue not read", error=str(error))
             trouble = str(error)
-        await node.reconcile()
         await trio.sleep(poll_s)
 
 
-async def _control(node: Node, data: Path) -> None:
+async def _report(node: Node, listener: Listener, data: Path) -> None:
     trouble: str | None = None
     while True:
-        await node.control(trio.current_time())
         try:
-            status = node.snapshot(NodeState.SERVING)
+            status = node.snapshot(NodeState.SERVING, listener)
             await trio.to_thread.run_sync(write_status, data, status)
             trouble = None
         except StorageError as error:  # a full disk: customers must not notice
             if str(error) != trouble:
                 log.warning("status not written", error=str(error))
             trouble = str(error)
-        await trio.sleep(_CONTROL_INTERVAL_S)
+        await trio.sleep(_REPORT_S)
 
 
 async def _renew(
     node: Node,
-    credential: Credential,
+    contexts: tuple[ssl.SSLContext, ...],
     licensing: LicensingClient,
     ca: x509.Certificate,
     clock: Callable[[], dt.datetime],
@@ -150,12 +182,13 @@ async def _renew(
 ) -> None:
     """Keep the certificate fresh. A refusal is reported and tried again: the operator may mend it,
     and until the certificate expires customers are served."""
-    newest = credential
 
     async def renewed(credential: Credential) -> None:
-        nonlocal newest
-        newest = credential
-        await node.renew(credential)
+        node.credential = credential
+        for context in contexts:  # from the next connection on
+            load_credential(context, credential.path)
+        log.info("certificate renewed", expires_at=credential.certificate.not_valid_after_utc)
+        await trio.lowlevel.checkpoint()
 
     def delayed(error: Exception) -> None:
         log.warning("certificate renewal delayed", error=str(error))
@@ -163,7 +196,7 @@ async def _renew(
     while True:
         try:
             await keep_renewed(
-                newest,
+                node.credential,
                 licensing.host_certificate,
                 ca=ca,
                 clock=clock,
@@ -172,7 +205,7 @@ async def _renew(
                 on_delayed=delayed,
             )
         except (LicensingRefused, CertificateError) as error:
-            expires_at = newest.certificate.not_valid_after_utc
+            expires_at = node.credential.certificate.not_valid_after_utc
             log.error("certificate renewal refused", error=str(error), expires_at=expires_at)
         await trio.sleep(_RETRY_REFUSED_S)
 

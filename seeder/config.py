@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -24,8 +24,11 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     (a PEM file; the system's roots by default). `api_key_file`: the key for it. `trackers`: base
     URLs, `https://host:port`. `port`: for peers, 0 for any free one. `listen_host`: an address
     instead of all. `upload_limit`: bytes/s over all releases, a number or `16MB`; 0 for none.
-    `limit_local_peers`: the limits hold on loopback and private networks too. `poll_s`: seconds
-    between two looks at the catalogue.
+    `poll_s`: seconds
+    between two looks at the catalogue. `policy`: `thrifty`, `balanced` or `fast`; `min_rate`: no
+    customer shall gain less while the node has spare capacity. `addresses`: those under which
+    customers reach the node, if it is not the one from which it talks to the trackers.
+    `cache_memory`: bytes for pieces in memory. `max_connections`: customers at a time.
     """
 
     data: str | None = None
@@ -37,7 +40,11 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 6881
     listen_host: str | None = None
     upload_limit: int | str = 0
-    limit_local_peers: bool = False
+    policy: Literal["thrifty", "balanced", "fast"] = "balanced"
+    min_rate: int | str = "100kB"
+    addresses: tuple[str, ...] = ()
+    cache_memory: int | str = "128MiB"
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
     poll_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 3.0
 
     @property
@@ -86,6 +93,16 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def upload_limit_bytes_s(self) -> int:
         """Upload limit of the node, 0 for none. Raises UsageError."""
         return parse_rate(str(self.upload_limit))
+
+    @property
+    def min_rate_bytes_s(self) -> int:
+        """What no customer shall fall below. Raises UsageError."""
+        return parse_rate(str(self.min_rate))
+
+    @property
+    def cache_memory_bytes(self) -> int:
+        """Memory for pieces. Raises UsageError."""
+        return parse_rate(str(self.cache_memory))
 
 
 def parse_rate(text: str) -> int:

@@ -22,7 +22,7 @@ from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName, torrent_name
 from client_lib.wire.rights import RightsHolder
 from seeder.album_folder import AlbumFolder, copy_album, survey
-from seeder.origin import FolderOrigin
+from seeder.origins.folder import FolderOrigin
 from seeder.staging import exclusively, staging_folder
 from seeder.tags import Overrides, describe_album
 

@@ -24,18 +24,21 @@ class NodeState(enum.StrEnum):
 
 
 class ReleaseStatus(msgspec.Struct, frozen=True):
-    """One release. Bytes are payload; `problem` says why it is not served, or not wholly."""
+    """One release that has been asked for. Bytes are payload.
+
+    `copies` among the connected customers, whole ones and parts together; `problem` says why it
+    is not served, or not wholly.
+    """
 
     name: TorrentName
     size_bytes: int
     uploaded_bytes: int
-    """Since this node was started."""
+    """Since it was loaded last."""
     uploaded_total_bytes: int
     """Since the node's data folder was made."""
-    connected_peers: int
     customers: int
-    upload_limit_bytes_s: int = 0
-    policy: str = ""
+    leechers: int
+    copies: float
     problem: str | None = None
 
 
@@ -45,12 +48,15 @@ class NodeStatus(msgspec.Struct, frozen=True):
     seeder_id: str
     port: int
     state: NodeState
+    policy: str
     started_at: dt.datetime
     updated_at: dt.datetime
     certificate_expires_at: dt.datetime
     catalogue_position: int
-    uploaded_bytes: int
-    connected_peers: int
+    uploaded_total_bytes: int
+    customers: int
+    refused_connections: int
+    """Connections that never became a customer's: no licence, or no room."""
     releases: tuple[ReleaseStatus, ...]
 
 

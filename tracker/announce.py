@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Iterable
 
 from client_lib.errors import AnnounceError
 from client_lib.wire.announce import (
+    ENTRY_BYTES_V4,
+    ENTRY_BYTES_V6,
     NO_SOURCE,
     AnnounceFailure,
     AnnounceRequest,
@@ -49,8 +51,13 @@ class Announcer:
         max_numwant: int,
         copies_wanted: int,
         rng: random.Random,
+        central: Callable[[TruncatedInfoHash, int], tuple[bytes, bytes]] = lambda *_: (b"", b""),
     ) -> None:
-        """Take the hooks in the order in which they act, and the policy's numbers."""
+        """Take the hooks in the order in which they act, and the policy's numbers.
+
+        `central` gives the compact entries (IPv4, IPv6) of the central seeders for a swarm with so
+        many leechers: those in the fleet need not have announced, they serve whoever comes.
+        """
         self._admission = admission
         self._revocations = revocations
         self._accounting = accounting
@@ -60,6 +67,7 @@ class Announcer:
         self._max_numwant = max_numwant
         self._copies_wanted = copies_wanted
         self._rng = rng
+        self._central = central
         self.on_expelled: Callable[[TruncatedInfoHash, list[bytes]], None] | None = None
         """Told by `expel` of a swarm and of the compact entries that were removed from it."""
 
@@ -129,21 +137,29 @@ class Announcer:
         )
         here, there = (_V4, _V6) if len(address) == 4 else (_V6, _V4)
         own, other = swarm.others(owner, here), swarm.others(owner, there)
-        if standing is _LEECHER and not any(own.counts) and not any(other.counts):
-            return _ALONE
+        fleet4, fleet6 = b"", b""
+        if standing is _LEECHER:
+            fleet4, fleet6 = self._central(info_hash, swarm.counts[0])
+            if not (fleet4 or fleet6 or any(own.counts) or any(other.counts)):
+                return _ALONE
         numwant = request.numwant
+        want = self._default_numwant if numwant is None else min(numwant, self._max_numwant)
+        own_counts, other_counts = own.counts, other.counts
+        if fleet4 or fleet6:  # then who of them has announced does not matter
+            own_counts, other_counts = (*own_counts[:2], 0), (*other_counts[:2], 0)
+            want = max(0, want - len(fleet4) // ENTRY_BYTES_V4 - len(fleet6) // ENTRY_BYTES_V6)
         near, far = handout(
-            own.counts,
-            other.counts,
-            self._default_numwant if numwant is None else min(numwant, self._max_numwant),
+            own_counts,
+            other_counts,
+            want,
             asker_complete=standing is not _LEECHER,
             scarce=swarm.counts[1] < self._copies_wanted,
         )
         nearby = own.sample(near, self._rng)
         far_off = b"" if far is NOBODY else other.sample(far, self._rng)
-        if here is _V4:
-            return self._encoded(swarm, interval_s, nearby, far_off, address)
-        return self._encoded(swarm, interval_s, far_off, nearby, address)
+        if here is _V6:
+            nearby, far_off = far_off, nearby
+        return self._encoded(swarm, interval_s, fleet4 + nearby, fleet6 + far_off, address)
 
     def _encoded(
         self, swarm: Swarm, interval_s: int, peers: bytes, peers6: bytes, address: bytes

@@ -16,6 +16,8 @@ import trio
 from client_lib.durable import private_folder, read_text
 from client_lib.errors import ConfigError
 from client_lib.transport.licensing_client import open_licensing
+from client_lib.transport.listening import open_sockets
+from client_lib.transport.revocations import RevocationFeed, RevocationSource
 from client_lib.transport.tls import mutual_server_context
 from client_lib.wire.certificates import certificate_pem
 from tracker.accounting.ledger import Ledger, open_accounting
@@ -25,7 +27,7 @@ from tracker.operating.exposition import serve_metrics
 from tracker.operating.observer import Observer
 from tracker.parts import Parts, session_s, wire
 from tracker.serving.doors import MutualTlsDoor, PlainDoor
-from tracker.serving.listening import open_plain_sockets, open_sockets
+from tracker.serving.listening import open_plain_sockets
 from tracker.serving.sender import TrustedProxies
 from tracker.snapshot import Snapshot
 from tracker.snapshot_store import open_snapshot_store
@@ -35,7 +37,6 @@ from tracker.trust.host_credential import (
     keep_host_credential,
     swarm_ca,
 )
-from tracker.trust.revocations import RevocationFeed, RevocationSource
 from tracker.upkeep import log_tally, sweep
 
 _SPARE_FILES = 64
@@ -112,7 +113,9 @@ async def serve_with(
                 task_status=task_status,
             )
         )
-        sockets = _closing(stack, await open_sockets(config.host, config.port))
+        sockets = _closing(
+            stack, await open_sockets(config.host, config.port, clients_speak_first=True)
+        )
         port: int = sockets[0].getsockname()[1]
         plain_sockets = _closing(stack, await open_plain_sockets(config.plain_listen))
         doors = (

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
+from client_lib.transport.revocations import RevocationFeed
 from tracker.accounting.ledger import Ledger
 from tracker.announce import Announcer
 from tracker.config import TrackerConfig
@@ -19,7 +20,6 @@ from tracker.serving.patience import Patience
 from tracker.swarms.handout import Pace
 from tracker.swarms.swarms import Swarms
 from tracker.trust.admission import Admission
-from tracker.trust.revocations import RevocationFeed
 from tracker.upkeep import Expulsion
 
 
@@ -59,6 +59,7 @@ def wire(
         max_numwant=config.max_numwant,
         copies_wanted=config.copies_wanted,
         rng=random.Random(rng.random()),  # noqa: S311 - samples peers; SystemRandom is slow
+        central=fleet.entries,
     )
     announcer.on_expelled = feed.peers_expelled
     scraper = Scraper(

@@ -12,6 +12,7 @@ from sqlite_utils import Database
 
 from client_lib.errors import StorageError
 from client_lib.wire.infohash import TruncatedInfoHash
+from tracker.sqlite_errors import is_damage
 from tracker.swarms.peers import Owner
 from tracker.trust.admission import Member, Role
 
@@ -119,10 +120,11 @@ class SnapshotStore:
         try:
             yield
         except dbapi2.OperationalError as error:
-            busy = error.sqlite_errorcode == dbapi2.SQLITE_BUSY
-            why = "another tracker uses this folder" if busy else str(error)
-            raise StorageError(f"{self._path}: {why}") from error
-        except dbapi2.Error as error:
+            if error.sqlite_errorcode == dbapi2.SQLITE_BUSY:
+                raise StorageError(f"{self._path}: another tracker uses this folder") from error
+            failed = Unusable if is_damage(error) else StorageError
+            raise failed(f"{self._path}: {error}") from error
+        except (dbapi2.Error, UnicodeDecodeError) as error:  # damage can be in a text of SQLite's
             raise Unusable(f"{self._path}: {error}") from error
 
 

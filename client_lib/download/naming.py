@@ -22,10 +22,17 @@ def safe_name(text: str, *, fallback: str = "_") -> str:
     name = _DECEPTIVE.sub("", text.encode("utf-8", "replace").decode())
     name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).strip()
     name = re.sub(r"^\.", "_", name)  # "...And Justice" is not a hidden file
-    name = _cut(name).rstrip(". ")
+    name = _without_end(_cut(name))
     if _RESERVED.match(name):
         name = f"_{name}"
     return name or fallback
+
+
+def _without_end(name: str) -> str:
+    """Take off dots and all kinds of space, in any order: Windows drops the common ones."""
+    while name != (shorter := name.rstrip(".").rstrip()):
+        name = shorter
+    return name
 
 
 def _cut(name: str) -> str:
@@ -36,7 +43,7 @@ def _cut(name: str) -> str:
     if not stem or len(extension.encode()) > 10:
         stem, dot, extension = name, "", ""
     room = MAX_NAME_BYTES - len((dot + extension).encode())
-    return stem.encode()[:room].decode("utf-8", "ignore").rstrip(". ") + dot + extension
+    return _without_end(stem.encode()[:room].decode("utf-8", "ignore")) + dot + extension
 
 
 def _comparable(path: str) -> str:
@@ -57,7 +64,7 @@ def album_folder(album: Album, audio_format: AudioFormat) -> tuple[str, str]:
     suffix = f"{year} [{format_label(audio_format)}]"
     title = safe_name(album.title, fallback="Untitled")
     room = MAX_NAME_BYTES - len(suffix.encode())
-    title = title.encode()[:room].decode("utf-8", "ignore").rstrip(". ")
+    title = _without_end(title.encode()[:room].decode("utf-8", "ignore"))
     return safe_name(album.artist, fallback="Unknown Artist"), safe_name(title + suffix)
 
 

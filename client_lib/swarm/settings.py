@@ -6,10 +6,7 @@ from dataclasses import dataclass
 import libtorrent as lt
 
 from client_lib.errors import UsageError
-
-PEER_ID_CUSTOMER = "-AW0100-"
-PEER_ID_SEEDER = "-AS0100-"
-"""Peer id prefixes (BEP 20). They are for display; what a peer may do follows from certificates."""
+from client_lib.wire.peer_protocol import PEER_ID_CUSTOMER, PEER_ID_SEEDER
 
 # ffdhe2048 (RFC 7919, appendix A.1). libtorrent wants DH parameters beside every certificate; a
 # constant, because `cryptography` deprecates finite-field DH and TLS 1.3 on P-256 never uses them.
@@ -86,6 +83,9 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         "request_queue_time": 1,
         "max_out_request_queue": 64,
         "unchoke_interval": 5,
+        # A seeder counts the customers who have everything among those who can pass it on: they
+        # must not leave because both sides have it all.
+        "close_redundant_connections": False,
         # A central seeder must be known to whichever tracker a swarm has moved to, and listens
         # where the operator said or not at all; a customer's port may be any.
         "min_announce_interval": 30,  # 300 by default: a young swarm's tracker asks for less

@@ -11,9 +11,10 @@ import trio
 
 from client_lib.errors import DownloadError, StorageError
 from client_lib.swarm.resume import ResumePoint
-from client_lib.swarm.settings import FFDHE2048_PEM, PEER_ID_SEEDER
+from client_lib.swarm.settings import FFDHE2048_PEM
 from client_lib.wire.announce import NO_SOURCE
 from client_lib.wire.infohash import InfoHash
+from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
 
 

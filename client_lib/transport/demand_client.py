@@ -32,7 +32,7 @@ class DemandClient:
     async def poll(self, query: DemandQuery) -> Demand:
         """Say how we are, and wait for news after `query.version`: up to 20 s.
 
-        The poll is also the heartbeat: poll again at once, with the answer's version; after 15 s
+        The poll is also the heartbeat: poll again at once, with the answer's version; after 6 s
         without a poll the tracker counts us out. Raises AnnounceRefused when the tracker does not
         take us for a seeder, UnreachableError when nobody whom we trust answers.
         """

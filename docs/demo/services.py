@@ -87,7 +87,7 @@ class Network:
     def seeder_bytes(self) -> int:
         """Payload that the seeder has sent, by its own counters."""
         status = json.loads((self.seeder_data / "status.json").read_bytes())
-        return sum(release["uploaded_bytes"] for release in status["releases"])
+        return int(status["uploaded_total_bytes"])
 
 
 @contextlib.asynccontextmanager
@@ -128,7 +128,7 @@ async def open_network(root: Path, *, seeder_upload_bytes_s: int) -> AsyncIterat
             *("--data", network.seeder_data, *network.to_licensing),
             *("--api-key-file", root / "seeder.key", "--tracker", network.tracker_url),
             *("--port", str(network.seeder_port), "--listen-host", "127.0.0.1"),
-            *("--upload-limit", str(seeder_upload_bytes_s), "--limit-local-peers"),
+            *("--upload-limit", str(seeder_upload_bytes_s)),
         )
         yield network
 

@@ -18,6 +18,7 @@ from client_lib.errors import StorageError
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.accounting.amounts import Amounts
 from tracker.accounting.sessions import RECORD_FORMAT
+from tracker.sqlite_errors import is_damage
 from tracker.trust.admission import Role
 
 OLDEST_SQLITE = (3, 51, 3)
@@ -273,7 +274,7 @@ class AccountingStore:
         try:
             yield
         except dbapi2.Error as error:
-            # What is not a database, or no more, is the bare class; busy or full are subclasses.
-            broken = type(error) is dbapi2.DatabaseError
-            kind = BrokenAccounts if broken else StorageError
+            kind = BrokenAccounts if is_damage(error) else StorageError
             raise kind(f"accounts {self._path}: {error}") from error
+        except UnicodeDecodeError as error:  # damage in a text
+            raise BrokenAccounts(f"accounts {self._path}: {error}") from error

@@ -1,13 +1,19 @@
 """The fleet: central seeders that poll this tracker. Pure: times are arguments."""
 
+import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from client_lib.wire.demand import DemandQuery, FleetMember
+from client_lib.wire.infohash import TruncatedInfoHash
+from client_lib.wire.placement import STANDBYS, active_count, placed
 
-SILENCE_S = 15.0
+SILENCE_S = 6.0
 """A seeder without an open poll is out of the fleet after so many seconds."""
 MAX_NODES = 1_000
 _MAX_POLLS_OF_NODE = 4
+_MOST_REMEMBERED = 100_000
+_NOBODY = (b"", b"")
 
 
 @dataclass(slots=True)
@@ -24,6 +30,7 @@ class Fleet:
     def __init__(self) -> None:
         """Start without any."""
         self._nodes: dict[str, _Node] = {}
+        self._entries: dict[tuple[TruncatedInfoHash, int], tuple[bytes, bytes]] = {}
 
     def __len__(self) -> int:
         """Count the seeders."""
@@ -42,11 +49,15 @@ class Fleet:
         node = self._nodes.get(seeder_id)
         if node is None:
             self._nodes[seeder_id] = _Node(query, addresses, now_s, 1)
+            self._entries.clear()
             return True
         before = (node.query.port, node.query.capacity, node.query.draining, node.addresses)
         node.query, node.addresses, node.heard_s = query, addresses, now_s
         node.polls += 1
-        return before != (query.port, query.capacity, query.draining, addresses)
+        changed = before != (query.port, query.capacity, query.draining, addresses)
+        if changed:
+            self._entries.clear()
+        return changed
 
     def end(self, seeder_id: str, now_s: float) -> None:
         """Take the end of a poll, answered or not."""
@@ -64,7 +75,25 @@ class Fleet:
         ]
         for seeder_id in silent:
             del self._nodes[seeder_id]
+            self._entries.clear()
         return bool(silent)
+
+    def entries(self, info_hash: TruncatedInfoHash, leechers: int) -> tuple[bytes, bytes]:
+        """Compact entries (IPv4, IPv6) of the seeders that a swarm's customers shall know.
+
+        Those that serve it and those that stand by (`client_lib.wire.placement`). Remembered until
+        the fleet changes: working it out takes 2 µs for every seeder there is.
+        """
+        if not self._nodes:
+            return _NOBODY
+        count = active_count(leechers) + STANDBYS
+        key = (info_hash, count)
+        entries = self._entries.get(key)
+        if entries is None:
+            if len(self._entries) >= _MOST_REMEMBERED:
+                self._entries.clear()
+            entries = self._entries[key] = _compact(placed(info_hash.hex(), self.members(), count))
+        return entries
 
     def members(self) -> tuple[FleetMember, ...]:
         """All of them, by seeder id."""
@@ -79,3 +108,13 @@ class Fleet:
             )
             for seeder_id, node in sorted(self._nodes.items())
         )
+
+
+def _compact(members: Iterable[FleetMember]) -> tuple[bytes, bytes]:
+    """Addresses and ports as BEP 23 and BEP 7 write them, by address family."""
+    entries = {4: b"", 6: b""}
+    for member in members:
+        for text in member.addresses:
+            address = ipaddress.ip_address(text)
+            entries[address.version] += address.packed + member.port.to_bytes(2, "big")
+    return entries[4], entries[6]

@@ -29,7 +29,7 @@ _ADMITTED, _REFUSED = "admitted_", "refused_"
 
 
 class RevocationKnowledge(Protocol):
-    """`tracker.trust.revocations.RevocationFeed`."""
+    """`client_lib.transport.revocations.RevocationFeed`."""
 
     list: RevocationList | None
 

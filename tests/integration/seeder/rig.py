@@ -1,27 +1,38 @@
-"""A node over a real session, an in-memory licensing, and real libtorrent customers."""
+"""A node on real sockets, an in-memory licensing, and real libtorrent customers."""
 
 import contextlib
 import datetime as dt
 import os
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
+from client_lib.nursery import open_quiet_nursery
 from client_lib.swarm.session import Session, open_session
 from client_lib.swarm.settings import SessionSettings
 from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.transport.credential import Credential, obtain_credential
+from client_lib.transport.listening import open_sockets
+from client_lib.transport.tls import client_context, mutual_server_context
+from client_lib.wire import certificates
 from client_lib.wire.certificates import LicenceIdentity
 from client_lib.wire.licence import licence_id_from
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import AudioFormat, ReleaseId, TorrentName
+from seeder.announcing import Announced, Announcements
 from seeder.catalogue import Catalogue
-from seeder.node import Node, NodeSettings
-from seeder.origin import FolderOrigin
+from seeder.fleet import Fleet
+from seeder.node import Node, Policy
+from seeder.origins.folder import FolderOrigin
+from seeder.origins.origin import Origin
+from seeder.peers.listener import Listener
+from seeder.peers.pace import Pace
 from seeder.publish import Release, publish
+from seeder.status import NodeState, ReleaseStatus
 from tests.pki import Leaf, SwarmPki, utc_now
 from tests.unit.seeder.fake_licensing import FakeLicensing
 
@@ -75,10 +86,11 @@ async def customer(
 
 @dataclass
 class NodeRig:
-    """A node whose rounds the test runs itself."""
+    """What a node needs."""
 
     root: Path
     licensing: FakeLicensing = field(default_factory=FakeLicensing)
+    revoked: set[int] = field(default_factory=set)
 
     @property
     def origin(self) -> FolderOrigin:
@@ -103,37 +115,71 @@ class NodeRig:
 
     @contextlib.asynccontextmanager
     async def node(
-        self, *, upload_limit_bytes_s: int = 0, credential: Credential | None = None
-    ) -> AsyncIterator[tuple[Node, int]]:
-        catalogue = Catalogue(self.root / "catalogue.jsonl")
+        self,
+        *,
+        upload_limit_bytes_s: int = 0,
+        credential: Credential | None = None,
+        policy: Policy | None = None,
+        clock: Callable[[], dt.datetime] = utc_now,
+        origin: Origin | None = None,
+    ) -> AsyncIterator["Serving"]:
+        catalogue = Catalogue(self.root / "catalogue.sqlite3")
         async with self.licensing.client() as client:
             await catalogue.refresh(client)
-        settings = SessionSettings(
-            listen_port=0,
-            listen_host=HOST,
-            central_seeder=True,
-            limit_local_peers=True,
-            upload_limit_bytes_s=upload_limit_bytes_s,
+        credential = credential or await self.credential()
+        ca_pem = certificates.certificate_pem(self.licensing.pki.ca)
+        context = mutual_server_context(credential.path, ca_pem)
+        sockets = await open_sockets(HOST, 0)
+        port: int = sockets[0].getsockname()[1]
+        rng = random.Random(1)
+        node = Node(
+            origin or self.origin,
+            catalogue,
+            Fleet("seeder-1", port, 0, ()),
+            credential,
+            policy=policy or Policy(),
+            cache_bytes=1 << 20,
+            clock=clock,
+            rng=rng,
         )
-        async with open_session(settings) as session:
-            node = Node(
-                session,
-                self.origin,
-                catalogue,
-                credential or await self.credential(),
-                NodeSettings("seeder-1", (), upload_limit_bytes_s),
-                clock=lambda: dt.datetime.now(dt.UTC),
-                uploaded_before={NAME: 1_000},
-            )
-            await node.reconcile()
-            yield node, session.listen_port
+        node.shelf.uploaded_bytes[NAME] = 1_000
+        listener = Listener(
+            context,
+            find_swarm=node.shelf.find,
+            is_revoked=lambda serial: serial in self.revoked,
+            pace=Pace(upload_limit_bytes_s),
+            clock=clock,
+            max_connections=20,
+        )
+        with contextlib.closing(catalogue):
+            async with open_quiet_nursery() as nursery:
+                outward = client_context(ca_pem, credential.path)
+                who = Announced("seeder-1", port, ())
+                announcements = Announcements(nursery, outward, who, rng=rng)
+                nursery.start_soon(node.run, announcements)
+                nursery.start_soon(listener.serve, sockets)
+                yield Serving(node, listener, context, port)
+                await announcements.close()
+                nursery.cancel_scope.cancel()
 
 
-async def control_until(node: Node, done: Callable[[], bool]) -> None:
-    """Run the node's rounds, quickly, until something is true."""
-    while not done():
-        await node.control(trio.current_time())
-        await trio.sleep(0.05)
+@dataclass
+class Serving:
+    """A node that serves."""
+
+    node: Node
+    listener: Listener
+    context: ssl.SSLContext
+    port: int
+
+    def status(self, name: str = NAME) -> ReleaseStatus | None:
+        releases = self.node.snapshot(NodeState.SERVING, self.listener).releases
+        return {str(release.name): release for release in releases}.get(name)
+
+    @property
+    def uploaded_bytes(self) -> int:
+        """Payload of this run, of all releases."""
+        return sum(self.node.shelf.uploaded().values()) - 1_000
 
 
 async def eventually(done: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from client_lib.transport.listening import open_sockets
 from tests.integration.tracker.rig import (
     PATIENCE_S,
     Client,
@@ -25,7 +26,6 @@ from tracker.serving.doors import PlainDoor
 from tracker.serving.exchange import Answer, Request, Waiting
 from tracker.serving.front_end import FrontEnd
 from tracker.serving.head import HeadRefused
-from tracker.serving.listening import open_sockets
 from tracker.serving.patience import Patience
 from tracker.serving.sender import TrustedProxies
 
@@ -106,7 +106,7 @@ async def serving(
         max_awaited=max_awaited,
         patience=patience or Patience(),
     )
-    sockets = await open_sockets("localhost", 0)
+    sockets = await open_sockets("localhost", 0, clients_speak_first=True)
     door = PlainDoor(TrustedProxies(["127.0.0.1/32", "::1/128"]), sockets)
     stop = trio.Event()
     with trio.fail_after(PATIENCE_S):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from client_lib.transport.listening import open_sockets
 from client_lib.transport.tls import mutual_server_context
 from client_lib.wire.certificates import HostIdentity
 from tests.integration.tracker.rig import (
@@ -20,7 +21,6 @@ from tests.pki import Leaf, SwarmPki, licence_identity
 from tracker.serving.doors import MutualTlsDoor
 from tracker.serving.exchange import Request
 from tracker.serving.front_end import FrontEnd
-from tracker.serving.listening import open_sockets
 from tracker.serving.patience import Patience
 
 
@@ -175,7 +175,7 @@ async def test_a_bug_of_ours_is_a_500_without_detail_and_the_next_request_is_ans
         max_connections=8,
         patience=Patience(),
     )
-    sockets = await open_sockets("localhost", 0)
+    sockets = await open_sockets("localhost", 0, clients_speak_first=True)
     port = sockets[0].getsockname()[1]
     door = MutualTlsDoor(mutual_server_context(credential, pki.ca_pem), sockets)
     leaf = pki.issue(licence_identity())

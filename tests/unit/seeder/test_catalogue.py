@@ -1,10 +1,11 @@
+import contextlib
 from pathlib import Path
 
 import pytest
 
-from client_lib.errors import UnreachableError
+from client_lib.errors import StorageError, UnreachableError
 from client_lib.wire.licensing_api import CatalogueEntry
-from client_lib.wire.release import Album, AudioFormat, ReleaseId, torrent_name
+from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName, torrent_name
 from seeder.catalogue import Catalogue
 from tests.pki import utc_now
 from tests.unit.seeder.fake_licensing import FakeLicensing
@@ -15,37 +16,44 @@ def entry(sequence: int) -> CatalogueEntry:
     name = torrent_name(release_id, audio_format)
     album = Album(artist="A", title="T")
     return CatalogueEntry(
-        sequence, release_id, audio_format, name, f"{sequence:064x}", 10, album, utc_now()
+        sequence, release_id, audio_format, name, f"{sequence:02x}" * 32, 10, album, utc_now()
     )
 
 
 async def test_catalogue_is_read_to_its_end_and_kept_on_disk(tmp_path: Path) -> None:
     licensing = FakeLicensing(entries=[entry(n) for n in (2, 3, 5, 8, 13)])
-    path = tmp_path / "catalogue.jsonl"
+    path = tmp_path / "catalogue.sqlite3"
     async with licensing.client() as client:
-        catalogue = Catalogue(path)
-        assert await catalogue.refresh(client) == 5
-        assert await catalogue.refresh(client) == 0
-        licensing.entries.append(entry(21))
-        assert await catalogue.refresh(client) == 1
+        with contextlib.closing(Catalogue(path)) as catalogue:
+            assert await catalogue.refresh(client) == 5
+            assert await catalogue.refresh(client) == 0
+            licensing.entries.append(entry(21))
+            assert await catalogue.refresh(client) == 1
         licensing.away = True
-        again = Catalogue(path)
-        with pytest.raises(UnreachableError):
-            await again.refresh(client)
-    assert again.position == 21
-    assert dict(again.listings) == dict(catalogue.listings)
-    assert [listing.size_bytes for listing in again.listings.values()] == [10] * 6
+        with contextlib.closing(Catalogue(path)) as again:
+            with pytest.raises(UnreachableError):
+                await again.refresh(client)
+            assert (again.position, len(again)) == (21, 6)
+            listing = again.named(TorrentName("rel-13.flac"))
+            assert listing is not None
+            assert (listing.sequence, listing.size_bytes) == (13, 10)
+            assert again.named(TorrentName("rel-1.flac")) is None
 
 
-async def test_torn_last_line_is_fetched_again(tmp_path: Path) -> None:
-    licensing = FakeLicensing(entries=[entry(n) for n in (1, 2, 3)])
-    path = tmp_path / "catalogue.jsonl"
+async def test_release_is_found_by_its_truncated_info_hash(tmp_path: Path) -> None:
+    licensing = FakeLicensing(entries=[entry(n) for n in (2, 3)])
+    wanted = entry(3)
     async with licensing.client() as client:
-        await Catalogue(path).refresh(client)
-        whole = path.read_bytes()
-        for cut in (1, 30, len(whole) // 2, len(whole) - 1):
-            path.write_bytes(whole[:-cut])
-            torn = Catalogue(path)
-            assert torn.position < 3
-            await torn.refresh(client)
-            assert path.read_bytes() == whole
+        with contextlib.closing(Catalogue(tmp_path / "catalogue.sqlite3")) as catalogue:
+            await catalogue.refresh(client)
+            listing = catalogue.find(wanted.info_hash[:40])
+            assert listing is not None
+            assert (listing.name, listing.info_hash_hex) == (wanted.name, wanted.info_hash)
+            assert catalogue.find("f" * 40) is None
+
+
+def test_file_that_is_no_catalogue_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.sqlite3"
+    path.write_bytes(b"something else" * 100)
+    with pytest.raises(StorageError, match=r"catalogue\.sqlite3: file is not a database"):
+        Catalogue(path)

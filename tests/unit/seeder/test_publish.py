@@ -18,7 +18,7 @@ from client_lib.errors import (
 from client_lib.swarm.create import create_torrent
 from client_lib.wire.licensing_api import Publication
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName
-from seeder.origin import FolderOrigin
+from seeder.origins.folder import FolderOrigin
 from seeder.publish import Published, Release, Step, publish
 from seeder.staging import staging_folder
 from tests.unit.seeder.fake_licensing import FakeLicensing

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from client_lib.errors import StorageError
@@ -128,7 +128,9 @@ def test_a_file_that_is_no_snapshot_is_moved_aside(tmp_path: Path, damage: bytes
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 20_000), st.binary(min_size=1, max_size=64))
+@example(at=44, damage=b"\x00\x00\x00\x05")  # the schema format
+@example(at=3639, damage=b"\x80")  # a text of the schema
+@given(at=st.integers(0, 20_000), damage=st.binary(min_size=1, max_size=64))
 def test_damage_anywhere_never_keeps_a_tracker_from_starting(at: int, damage: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "swarms.sqlite3"

@@ -8,9 +8,9 @@ import trio
 
 from client_lib.errors import CertificateError, UnreachableError
 from client_lib.transport.licensing_client import ConditionalAnswer
+from client_lib.transport.revocations import RevocationFeed
 from client_lib.wire.crl import build_crl
 from tests.pki import SwarmPki, utc_now
-from tracker.trust.revocations import RevocationFeed
 
 PKI = SwarmPki()
 START = utc_now()

@@ -1,0 +1,252 @@
+"""One customer's connection: handshakes, then its requests are answered until one side leaves.
+
+The client's certificate is the licence: verified by TLS against the swarm CA, then compared with
+the release. The connection ends with the certificate, or when its serial number is revoked.
+"""
+
+import collections
+import contextlib
+import datetime as dt
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import trio
+from cryptography import x509
+
+from client_lib.errors import CertificateError, PeerProtocolError, StorageError
+from client_lib.nursery import open_quiet_nursery
+from client_lib.transport.stream import PeerStream
+from client_lib.wire import certificates, peer_protocol
+from client_lib.wire.announce import PeerId
+from client_lib.wire.certificates import LicenceIdentity
+from client_lib.wire.peer_protocol import (
+    PEER_ID_SEEDER,
+    Bitfield,
+    Cancel,
+    Handshake,
+    HashRequest,
+    Have,
+    HaveAll,
+    MessageReader,
+    Request,
+)
+from seeder.peers.pace import Pace
+from seeder.peers.swarm import Swarm
+from seeder.spread import Customer
+
+FindSwarm = Callable[[str], Awaitable[Swarm | None]]
+"""The swarm of a truncated info-hash in hexadecimal; loads it. Raises StorageError."""
+
+_HANDSHAKE_S = 15.0
+_SILENCE_S = 300.0
+"""libtorrent says something every two minutes."""
+_KEEP_ALIVE_S = 90.0
+_MOST_REQUESTS = 2_048  # libtorrent's default queue is 500
+_SENT_AT_ONCE_BYTES = 128 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Licensed:
+    """Who is at the other end, as its certificate says."""
+
+    licence_id: str
+    serial: int
+    not_after: dt.datetime
+
+
+class Connection:
+    """A customer that is being served. `scope` may be cancelled at any time to get rid of it."""
+
+    def __init__(
+        self,
+        stream: PeerStream,
+        *,
+        find_swarm: FindSwarm,
+        is_revoked: Callable[[int], bool],
+        pace: Pace,
+        clock: Callable[[], dt.datetime],
+    ) -> None:
+        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex)."""
+        self.scope = trio.CancelScope()
+        self.licensed: Licensed | None = None
+        self.swarm: Swarm | None = None
+        self.uploaded_bytes = 0
+        self._stream = stream
+        self._find_swarm = find_swarm
+        self._is_revoked = is_revoked
+        self._pace = pace
+        self._clock = clock
+        self.customer: Customer | None = None
+        self._requests: collections.deque[Request] = collections.deque()
+        self._told: list[bytes] = []
+        self._work = trio.Event()
+
+    async def run(self) -> None:
+        """Serve until either side closes; closes the socket. Raises nothing but cancellation."""
+        try:
+            with self.scope, contextlib.suppress(OSError, PeerProtocolError, CertificateError):
+                with trio.fail_after(_HANDSHAKE_S):
+                    fast = await self._shake_hands()
+                await self._serve(fast=fast)
+        except (trio.TooSlowError, StorageError):
+            pass  # a peer that says nothing; or a release that cannot be loaded, which is logged
+        finally:
+            self._leave()
+            self._stream.close()
+
+    def tell(self) -> None:
+        """Tell the customer of pieces that the policy means for it, if there are any."""
+        if self.swarm is None or self.customer is None:
+            return
+        granted = self.swarm.spread.grant(self.customer)
+        if granted:
+            self._told.extend(peer_protocol.have(piece) for piece in granted)
+            self._work.set()
+
+    async def _shake_hands(self) -> bool:
+        await self._stream.handshake()
+        swarm = await self._find_swarm(self._stream.server_name)
+        if swarm is None:
+            raise PeerProtocolError("no such release here")
+        self.licensed = self._admit(swarm)
+        theirs = Handshake.parse(await self._stream.receive_exactly(peer_protocol.HANDSHAKE_BYTES))
+        if theirs.info_hash != swarm.info_hash.truncated:
+            raise PeerProtocolError("the handshake is for another release than TLS was")
+        peer_id = PeerId(PEER_ID_SEEDER.encode() + secrets.token_bytes(12))
+        ours = Handshake(swarm.info_hash.truncated, peer_id, fast=theirs.fast)
+        hello = ours.encode() + (peer_protocol.HAVE_NONE if theirs.fast else b"")
+        await self._stream.send(hello + peer_protocol.UNCHOKE)
+        self.swarm = swarm
+        return theirs.fast
+
+    def _admit(self, swarm: Swarm) -> Licensed:
+        """Raises CertificateError unless the peer holds a licence for the release."""
+        try:
+            leaf = x509.load_der_x509_certificate(self._stream.peer_certificate())
+            identity = certificates.identify(leaf)
+        except ValueError as error:
+            raise CertificateError("not a certificate") from error
+        # Both, as libtorrent goes by the name and the tracker by the info-hash.
+        ours = (swarm.name, swarm.info_hash)
+        if not isinstance(identity, LicenceIdentity) or (identity.name, identity.info_hash) != ours:
+            raise CertificateError("the certificate is for something else")
+        now, not_after = self._clock(), leaf.not_valid_after_utc
+        if self._is_revoked(leaf.serial_number) or now > not_after:
+            raise CertificateError("the licence is not valid any more")
+        # A live connection would outlive its certificate.
+        self.scope.deadline = trio.current_time() + (not_after - now).total_seconds()
+        return Licensed(str(identity.licence_id), leaf.serial_number, not_after)
+
+    async def _serve(self, *, fast: bool) -> None:
+        assert self.swarm is not None  # noqa: S101 - set by the handshake
+        self.customer = self.swarm.spread.join(trio.current_time())
+        self.swarm.connections.add(self)
+        async with open_quiet_nursery() as nursery:
+            nursery.start_soon(self._answer, self.swarm, fast)
+            await self._listen(self.swarm, self.customer, fast=fast)
+            nursery.cancel_scope.cancel()
+
+    async def _listen(self, swarm: Swarm, customer: Customer, *, fast: bool) -> None:
+        reader = MessageReader()
+        began = False
+        while True:
+            with trio.fail_after(_SILENCE_S):
+                data = await self._stream.receive()
+            if not data:
+                return
+            gained: list[int] = []
+            for message in reader.feed(data):
+                match message:
+                    case Request():
+                        self._take(swarm, customer, message, fast=fast)
+                    case Have(piece):
+                        if piece >= swarm.piece_count:
+                            raise PeerProtocolError(f"piece {piece} of {swarm.piece_count}")
+                        gained.append(piece)
+                    case Bitfield(bits):
+                        swarm.spread.gained(customer, _pieces(bits, swarm), earlier=True)
+                    case HaveAll():
+                        everything = range(swarm.piece_count)
+                        swarm.spread.gained(customer, everything, earlier=True)
+                    case Cancel(request):
+                        with contextlib.suppress(ValueError):
+                            self._requests.remove(request)
+                    case HashRequest():
+                        # It has all hashes of pieces in its torrent; blocks are below them.
+                        self._told.append(peer_protocol.hash_reject(message))
+                        self._work.set()
+                    case _:
+                        pass
+            if gained:
+                givers = swarm.spread.gained(customer, gained)
+                swarm.tell(givers)
+            if gained or not began:
+                began = True
+                self.tell()
+
+    def _take(self, swarm: Swarm, customer: Customer, request: Request, *, fast: bool) -> None:
+        """Queue a request, or refuse it: only pieces that the customer was told of are served."""
+        good = (
+            request.length_bytes <= peer_protocol.BLOCK_BYTES
+            and swarm.in_bounds(request)
+            and swarm.spread.may_ask(customer, request.piece)
+        )
+        if len(self._requests) + len(self._told) >= _MOST_REQUESTS:
+            raise PeerProtocolError("more requests than anybody needs")
+        if good:
+            self._requests.append(request)
+        else:
+            swarm.counters.refused_requests += 1
+            if fast:
+                self._told.append(peer_protocol.reject(request))
+        self._work.set()
+
+    async def _answer(self, swarm: Swarm, fast: bool) -> None:
+        while True:
+            with trio.move_on_after(_KEEP_ALIVE_S) as waiting:
+                await self._work.wait()
+            if waiting.cancelled_caught:
+                await self._stream.send(peer_protocol.KEEP_ALIVE)
+                continue
+            self._work = trio.Event()
+            while self._told or self._requests:
+                told, self._told = self._told, []
+                parts, payload_bytes = await self._blocks(swarm, fast=fast)
+                await self._stream.send(b"".join((*told, *parts)))
+                self.uploaded_bytes += payload_bytes
+                swarm.counters.uploaded_bytes += payload_bytes
+
+    async def _blocks(self, swarm: Swarm, *, fast: bool) -> tuple[list[bytes | memoryview], int]:
+        """The next blocks, up to what is sent at once, and how many bytes of payload they are."""
+        parts: list[bytes | memoryview] = []
+        size = 0
+        while self._requests and size < _SENT_AT_ONCE_BYTES:
+            request = self._requests.popleft()
+            piece = swarm.at_hand(request.piece)
+            if piece is None:
+                try:
+                    piece = await swarm.fetch(request.piece)
+                except StorageError as error:
+                    swarm.withhold(request.piece, error)
+                    if fast:
+                        parts.append(peer_protocol.reject(request))
+                    continue
+            begin = request.begin_bytes
+            parts.append(peer_protocol.piece_header(request))
+            parts.append(memoryview(piece)[begin : begin + request.length_bytes])
+            size += request.length_bytes
+        if size:
+            await self._pace.take(size)
+        return parts, size
+
+    def _leave(self) -> None:
+        if self.swarm is not None and self.customer is not None:
+            self.swarm.connections.discard(self)
+            self.swarm.spread.leave(self.customer)
+
+
+def _pieces(bits: bytes, swarm: Swarm) -> Iterable[int]:
+    if len(bits) != (swarm.piece_count + 7) // 8:
+        raise PeerProtocolError(f"a bitfield of {len(bits)} bytes for {swarm.piece_count} pieces")
+    return (piece for piece in range(swarm.piece_count) if bits[piece >> 3] << (piece & 7) & 0x80)

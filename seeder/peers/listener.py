@@ -1,0 +1,118 @@
+"""Where customers come in: TLS on listening sockets, as many connections as the node can bear."""
+
+import contextlib
+import datetime as dt
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from client_lib.transport.stream import PeerStream
+from seeder.peers.connection import Connection, FindSwarm
+from seeder.peers.pace import Pace
+
+_ACCEPTS_PER_TURN = 16
+_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_TCP_NOTSENT_LOWAT = 25
+_UNSENT_BYTES = 128 << 10
+"""What may wait in the kernel beyond what the line has under way: what is sent next stays ours to
+choose, and a fast line with a long delay is filled all the same."""
+
+
+class Listener:
+    """Accepts customers until cancelled."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        find_swarm: FindSwarm,
+        is_revoked: Callable[[int], bool],
+        pace: Pace,
+        clock: Callable[[], dt.datetime],
+        max_connections: int,
+    ) -> None:
+        """`context` demands certificates of the swarm CA; what it presents may be renewed."""
+        context.sni_callback = _remember_name
+        self._context = context
+        self._find_swarm = find_swarm
+        self._is_revoked = is_revoked
+        self._pace = pace
+        self._clock = clock
+        self._max_connections = max_connections
+        self.connections: set[Connection] = set()
+        self.refused = 0
+        """Connections that never became a customer's: no licence, or no room."""
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        """Accept on all sockets, for ever. Closes them, and every connection."""
+        async with trio.open_nursery() as connections:
+            for listening in sockets:
+                connections.start_soon(self._accept, listening, connections)
+
+    def cut_revoked(self) -> None:
+        """End the connections whose certificate was revoked."""
+        for connection in self.connections:
+            licensed = connection.licensed
+            if licensed is not None and self._is_revoked(licensed.serial):
+                connection.scope.cancel()
+
+    async def _accept(self, listening: socket.socket, connections: trio.Nursery) -> None:
+        with contextlib.closing(listening):
+            try:
+                while True:
+                    await trio.lowlevel.wait_readable(listening)
+                    for _ in range(_ACCEPTS_PER_TURN):
+                        try:
+                            accepted, _ = listening.accept()
+                        except BlockingIOError:
+                            break
+                        except OSError as error:
+                            if error.errno in _OUT_OF_FILES:
+                                structlog.get_logger().warning(
+                                    "accept failed", reason=error.strerror
+                                )
+                                await trio.sleep(0.1)
+                            break  # otherwise the client has gone already
+                        self._admit(accepted, connections)
+            finally:
+                trio.lowlevel.notify_closing(listening)
+
+    def _admit(self, accepted: socket.socket, connections: trio.Nursery) -> None:
+        if len(self.connections) >= self._max_connections:
+            self.refused += 1
+            accepted.close()
+            return
+        try:
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            accepted.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+            tls = self._context.wrap_socket(
+                accepted, server_side=True, do_handshake_on_connect=False
+            )
+        except OSError:  # gone between accept and here
+            accepted.close()
+            return
+        connection = Connection(
+            PeerStream(tls),
+            find_swarm=self._find_swarm,
+            is_revoked=self._is_revoked,
+            pace=self._pace,
+            clock=self._clock,
+        )
+        self.connections.add(connection)
+        connections.start_soon(self._run, connection)
+
+    async def _run(self, connection: Connection) -> None:
+        try:
+            await connection.run()
+        finally:
+            self.connections.discard(connection)
+            self.refused += connection.swarm is None
+
+
+def _remember_name(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+    tls.asked_name = name or ""  # type: ignore[attr-defined]

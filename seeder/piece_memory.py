@@ -1,0 +1,66 @@
+"""Verified pieces in memory: read whole, hashed once, served in blocks."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+
+@dataclass(frozen=True, slots=True)
+class PieceId:
+    """A piece of a release, by swarm."""
+
+    info_hash: bytes
+    piece: int
+
+
+class PieceMemory:
+    """The pieces that were asked for last, verified, in bounded memory.
+
+    Several customers are given different pieces and ask for each block by block: without it every
+    block would be a read, and every piece hashed sixteen times.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        """Keep at most so many bytes; at least the last piece."""
+        self._capacity_bytes = capacity_bytes
+        self._pieces: OrderedDict[PieceId, bytes] = OrderedDict()
+        self._bytes = 0
+        self._reading: dict[PieceId, trio.Event] = {}
+
+    def cached(self, key: PieceId) -> bytes | None:
+        """A piece, if it is here."""
+        data = self._pieces.get(key)
+        if data is not None:
+            self._pieces.move_to_end(key)
+        return data
+
+    async def get(self, key: PieceId, read: Callable[[], bytes]) -> bytes:
+        """A piece, from here or by `read`, in a thread, once for all who wait for it.
+
+        `read` verifies. Raises what it raises.
+        """
+        while True:
+            data = self.cached(key)
+            if data is not None:
+                return data
+            reading = self._reading.get(key)
+            if reading is None:
+                break
+            await reading.wait()
+        done = self._reading[key] = trio.Event()
+        try:
+            data = await trio.to_thread.run_sync(read)
+        finally:
+            del self._reading[key]
+            done.set()
+        self._keep(key, data)
+        return data
+
+    def _keep(self, key: PieceId, data: bytes) -> None:
+        self._pieces[key] = data
+        self._bytes += len(data)
+        while self._bytes > self._capacity_bytes and len(self._pieces) > 1:
+            _, dropped = self._pieces.popitem(last=False)
+            self._bytes -= len(dropped)

@@ -1,0 +1,263 @@
+"""Who is given which piece: the policy that makes a seeder's byte reach many customers.
+
+A seeder that shows all it has is asked for pieces that others are about to pass on: with plain
+libtorrent a flash crowd of eight takes 1.8 copies of the album from it. Here a customer is told of
+a piece (`have`) only when the piece is meant for it. A *fresh* piece, which no customer has and
+none was given, is given once; the others get it from that customer. This is super-seeding (BEP 16)
+with the policy on the outside, and without its slow start: several pieces are under way to every
+customer, and who passes on quickly gets the next one sooner, so that a customer's share follows
+its line.
+
+Copies beyond the first go to customers in need: those who gain less than the policy's floor. With
+an infinite floor everybody is always in need, and the seeder gives all it can.
+
+Pure: no clock, no sockets; times and randomness are handed in.
+"""
+
+import math
+import random
+from array import array
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+_CANDIDATES = 24
+"""Pieces looked at to find a rare one: a sample, because there may be 100,000."""
+_WINDOW_S = 4.0
+"""Over which a customer's gain is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The policy's figures.
+
+    `floor_bytes_s`: who gains less is in need; infinite for a seeder that gives all it can.
+    `window_bytes`: under way to one customer, at least two pieces. `unspread_bytes`:
+    fresh pieces that a customer may hold alone before it is given more, while others could pass on
+    theirs.
+    """
+
+    floor_bytes_s: float = 100_000.0
+    window_bytes: int = 1 << 20
+    unspread_bytes: int = 2 << 20
+
+
+@dataclass(slots=True, eq=False)
+class Customer:
+    """A connected customer. Made by `Spread.join`."""
+
+    have: bytearray
+    """1 for each piece that it has."""
+    missing: int
+    given: set[int] = field(default_factory=set)
+    """Pieces that it was told of and does not have yet."""
+    unspread: set[int] = field(default_factory=set)
+    """Pieces that we gave it, that it has, and nobody else."""
+    told: bytearray = field(default_factory=bytearray)
+    """1 for each piece that it was ever told of: only those may it ask for."""
+    in_need: bool = False
+    gained_bytes: int = 0
+    gain_bytes_s: float = math.inf
+    """Measured; infinite until the first window is over."""
+    window_began_s: float = 0.0
+    window_gained_bytes: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has everything."""
+        return self.missing == 0
+
+
+class Spread:
+    """One swarm as a node sees it: who has what, and who was given what."""
+
+    def __init__(
+        self,
+        piece_sizes: "array[int]",
+        piece_length_bytes: int,
+        tuning: Tuning,
+        *,
+        rng: random.Random,
+    ) -> None:
+        """`piece_sizes` in bytes, piece by piece."""
+        self._sizes = piece_sizes
+        self._tuning = tuning
+        self._rng = rng
+        self._window = max(2, -(-tuning.window_bytes // piece_length_bytes))
+        self._unspread = max(2, -(-tuning.unspread_bytes // piece_length_bytes))
+        self.customers: set[Customer] = set()
+        self._leechers = 0
+        self._held = array("I", bytes(4 * len(piece_sizes)))
+        self._under_way = array("I", bytes(4 * len(piece_sizes)))
+        self._givers: dict[int, Customer] = {}
+        self._withheld: set[int] = set()
+        self._share: tuple[int, int] | None = (0, 1)
+        self._fresh: deque[int] = deque()
+        self._find_fresh()
+
+    def take_share(self, share: tuple[int, int] | None) -> None:
+        """Give fresh pieces out as number `share[0]` of `share[1]` seeders; None: only stand by.
+
+        Who stands by helps customers in need, and nobody else.
+        """
+        if share != self._share:
+            self._share = share
+            self._find_fresh()
+
+    @property
+    def held_once(self) -> bool:
+        """Whether the customers hold every piece between them, or it is under way to one."""
+        self._drop_stale()
+        return not self._fresh
+
+    @property
+    def copies(self) -> float:
+        """Copies of the album among the customers: pieces held, over pieces."""
+        return sum(self._held) / len(self._held)
+
+    @property
+    def leechers(self) -> int:
+        """Customers that miss something."""
+        return self._leechers
+
+    def join(self, now_s: float) -> Customer:
+        """Add a customer that has nothing, as far as we know."""
+        count = len(self._sizes)
+        customer = Customer(bytearray(count), count, told=bytearray(count), window_began_s=now_s)
+        self.customers.add(customer)
+        self._leechers += 1
+        return customer
+
+    def leave(self, customer: Customer) -> None:
+        """Forget a customer. Pieces that it alone had or was given are fresh again."""
+        if customer not in self.customers:
+            return
+        self.customers.discard(customer)
+        self._leechers -= not customer.complete
+        lost = [piece for piece, has in enumerate(customer.have) if has]
+        for piece in lost:
+            self._held[piece] -= 1
+        for piece in customer.given:
+            self._under_way[piece] -= 1
+            lost.append(piece)
+        for piece in customer.given | customer.unspread:
+            self._givers.pop(piece, None)
+        self._fresh.extendleft(
+            piece for piece in lost if self._is_ours(piece) and not self._is_stale(piece)
+        )
+        customer.given.clear()
+        customer.unspread.clear()
+
+    def gained(
+        self, customer: Customer, pieces: Iterable[int], *, earlier: bool = False
+    ) -> set[Customer]:
+        """A customer has got pieces, from whomever; `earlier`: it had them when it came.
+
+        Returns those who passed on what we gave them: they may be given more.
+        """
+        givers: set[Customer] = set()
+        for piece in pieces:
+            if customer.have[piece]:
+                continue
+            customer.have[piece] = 1
+            customer.missing -= 1
+            self._leechers -= customer.complete
+            self._held[piece] += 1
+            if not earlier:
+                customer.gained_bytes += self._sizes[piece]
+            if piece in customer.given:
+                customer.given.discard(piece)
+                self._under_way[piece] -= 1
+                if self._held[piece] == 1:
+                    customer.unspread.add(piece)
+                    self._givers[piece] = customer
+            if self._held[piece] > 1:
+                giver = self._givers.pop(piece, None)
+                if giver is not None:
+                    giver.unspread.discard(piece)
+                    givers.add(giver)
+        return givers
+
+    def grant(self, customer: Customer) -> list[int]:
+        """Pieces that the customer shall be told of now."""
+        granted: list[int] = []
+        if customer not in self.customers or customer.complete:
+            return granted
+        alone = self._leechers == 1  # nobody to pass anything on to
+        while len(customer.given) < self._window:
+            piece = None
+            if alone or len(customer.unspread) < self._unspread:
+                piece = self._next_fresh()
+            if piece is None and (customer.in_need or self._gives_all):
+                piece = self._rare(customer)
+            if piece is None:
+                break
+            customer.given.add(piece)
+            customer.told[piece] = 1
+            self._under_way[piece] += 1
+            granted.append(piece)
+        return granted
+
+    def may_ask(self, customer: Customer, piece: int) -> bool:
+        """Whether a request for a piece is one that we invited."""
+        return piece < len(customer.told) and bool(customer.told[piece])
+
+    def withhold(self, piece: int) -> None:
+        """Give a piece to nobody: we do not have it as it should be."""
+        self._withheld.add(piece)
+        for customer in self.customers:
+            customer.told[piece] = 0
+            if piece in customer.given:
+                customer.given.discard(piece)
+                self._under_way[piece] -= 1
+
+    def measure(self, now_s: float) -> None:
+        """Note what each customer gains. Call it every second or so."""
+        for customer in self.customers:
+            elapsed_s = now_s - customer.window_began_s
+            if elapsed_s < _WINDOW_S:
+                continue
+            gained = customer.gained_bytes - customer.window_gained_bytes
+            customer.gain_bytes_s = gained / elapsed_s
+            customer.in_need = customer.gain_bytes_s < self._tuning.floor_bytes_s
+            customer.window_began_s, customer.window_gained_bytes = now_s, customer.gained_bytes
+
+    @property
+    def _gives_all(self) -> bool:
+        return self._share is not None and math.isinf(self._tuning.floor_bytes_s)
+
+    def _find_fresh(self) -> None:
+        ours = (piece for piece in range(len(self._sizes)) if self._is_ours(piece))
+        fresh = [piece for piece in ours if not self._is_stale(piece)]
+        self._rng.shuffle(fresh)
+        self._fresh = deque(fresh)
+
+    def _is_ours(self, piece: int) -> bool:
+        return self._share is not None and piece % self._share[1] == self._share[0]
+
+    def _drop_stale(self) -> None:
+        while self._fresh and self._is_stale(self._fresh[0]):
+            self._fresh.popleft()
+
+    def _is_stale(self, piece: int) -> bool:
+        return bool(self._held[piece] or self._under_way[piece] or piece in self._withheld)
+
+    def _next_fresh(self) -> int | None:
+        self._drop_stale()
+        return self._fresh.popleft() if self._fresh else None
+
+    def _rare(self, customer: Customer) -> int | None:
+        """A piece that few have and few are given, of those that the customer misses."""
+        count = len(self._sizes)
+        places = (self._rng.randrange(count) for _ in range(4 * _CANDIDATES))
+        sample = [piece for piece in places if self._wants(customer, piece)][:_CANDIDATES]
+        if not sample:  # misses so little that chance does not find it
+            sample = [piece for piece in range(count) if self._wants(customer, piece)]
+        return min(sample, key=self._commonness, default=None)
+
+    def _commonness(self, piece: int) -> int:
+        """How many have it or soon will; what is under way to somebody counts for more."""
+        return 2 * self._held[piece] + 3 * self._under_way[piece]
+
+    def _wants(self, customer: Customer, piece: int) -> bool:
+        return not (customer.have[piece] or piece in customer.given or piece in self._withheld)
