@@ -24,6 +24,9 @@ _TELLING = frozenset(
         b"x-forwarded-for",
     )
 )
+# How nginx and HAProxy write them as docs/deploy has it: any other way is parsed.
+_CERT, _CERT_END = b"\r\nClient-Cert: :", b":\r\nX-Forwarded-For: "
+_LOWER_CERT, _LOWER_CERT_END = _CERT.lower(), _CERT_END.lower()
 _REASONS = {
     200: b"OK",
     400: b"Bad Request",
@@ -79,9 +82,10 @@ class Head(NamedTuple):
 class Heads:
     """Parses heads, and remembers what their fields said.
 
-    All that follows the target is the same in every request of a client, and for libtorrent in
-    those of most clients: remembered, a head takes 2 µs, parsed 4 µs, parsed with a certificate
-    15 µs.
+    All that follows the target is the same in every request of a client, and for most clients of a
+    kind: remembered, it costs one look-up instead of 4 µs. What a proxy adds differs from client to
+    client, so the two lines that it adds are cut out before: with 100,000 clients, a memory of whole
+    heads had forgotten nearly every one when it came again, and parsing it took 30 µs.
     """
 
     def __init__(
@@ -96,9 +100,9 @@ class Heads:
         """
         self._sender = sender
         self._half_bytes = remembered_bytes // 2
-        self._young: dict[bytes, tuple[bool, Sender | None]] = {}
+        self._young: dict[bytes, Fields] = {}
         self._young_bytes = 0
-        self._old: dict[bytes, tuple[bool, Sender | None]] = {}
+        self._old: dict[bytes, Fields] = {}
 
     def parse(self, received: bytes, start: int = 0, scanned_bytes: int = 0) -> Head | None:
         """Parse the head that begins at `start`; None if it is not all there yet.
@@ -117,20 +121,39 @@ class Heads:
             if _OTHER_METHOD.match(received, start):
                 raise HeadRefused(405, "only GET is answered here")
             raise HeadRefused(400, "not an HTTP/1.1 request")
-        rest = received[space : end + 2]
-        keep_alive, sender = self._young.get(rest) or self._understood(rest)
+        fields = self._fields(received, space, end + 2)
         path, _, query = target.partition(b"?")
-        return Head(path, query, keep_alive, end + 4 - start, sender)
+        return Head(path, query, fields.keep_alive, end + 4 - start, self._sender(fields))
 
-    def _understood(self, rest: bytes) -> tuple[bool, Sender | None]:
-        found = self._old.get(rest)
+    def _fields(self, received: bytes, start: int, end: int) -> Fields:
+        """What follows the target, from its space to the line break of the last field."""
+        cert, mark = received.find(_CERT, start, end), _CERT_END
+        if cert < 0:
+            cert, mark = received.find(_LOWER_CERT, start, end), _LOWER_CERT_END
+        if cert < 0:
+            return self._remembered(received[start:end])
+        cert_end = received.find(mark, cert + len(_CERT), end)
+        if cert_end >= 0:
+            address = cert_end + len(mark)
+            address_end = received.find(b"\r\n", address, end)
+            value = received[address:address_end]
+            # Whether the other characters are allowed is found out where the values are decoded:
+            # base64 and an address have none that a field must not have. Lists may have some.
+            if b"," not in value:
+                common = self._remembered(received[start:cert] + received[address_end:end])
+                if common.client_cert is None and common.forwarded_for is None:
+                    told = received[cert + len(_CERT) - 1 : cert_end + 1]
+                    return Fields(common.keep_alive, told, value)
+        return parse_fields(received[start:end])
+
+    def _remembered(self, rest: bytes) -> Fields:
+        found = self._young.get(rest)
         if found is None:
-            fields = parse_fields(rest)
-            found = fields.keep_alive, self._sender(fields)
-        if self._young_bytes >= self._half_bytes:
-            self._old, self._young, self._young_bytes = self._young, {}, 0
-        self._young[rest] = found
-        self._young_bytes += len(rest)
+            found = self._old.get(rest) or parse_fields(rest)
+            if self._young_bytes >= self._half_bytes:
+                self._old, self._young, self._young_bytes = self._young, {}, 0
+            self._young[rest] = found
+            self._young_bytes += len(rest)
         return found
 
 
