@@ -10,7 +10,7 @@ MAX_HEAD_BYTES = 8_192
 _REMEMBERED_BYTES = 4 << 20
 
 # A space may not be in a target, nor may control characters or anything beyond ASCII (RFC 3986).
-_TARGET = re.compile(rb"/[!->@-~]*(?:\?[!-~]*)?")
+_ASKED = re.compile(rb"GET (/[!->@-~]*)(?:\?([!-~]*))?(?= )")
 _OTHER_METHOD = re.compile(rb"(?!GET )[A-Z]{1,16} [!-~]+ HTTP/1\.[01]\r\n")
 _VERSION = re.compile(rb" HTTP/1\.([01])\r\n")
 _FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)*")
@@ -84,8 +84,8 @@ class Heads:
 
     All that follows the target is the same in every request of a client, and for most clients of a
     kind: remembered, it costs one look-up instead of 4 µs. What a proxy adds differs from client to
-    client, so the two lines that it adds are cut out before: with 100,000 clients, a memory of whole
-    heads had forgotten nearly every one when it came again, and parsing it took 30 µs.
+    client, so its two lines are cut out before, and a head takes 8 µs. A memory of whole heads took
+    3 µs, but with 100,000 clients each had been forgotten when it came again: 15 µs.
     """
 
     def __init__(
@@ -115,14 +115,13 @@ class Heads:
             if len(received) - start >= MAX_HEAD_BYTES:
                 raise HeadRefused(431, f"the request head is longer than {MAX_HEAD_BYTES} bytes")
             return None
-        space = received.find(b" ", start + 4, end)
-        target = received[start + 4 : space]
-        if space < 0 or not received.startswith(b"GET ", start) or not _TARGET.fullmatch(target):
+        asked = _ASKED.match(received, start, end)
+        if asked is None:
             if _OTHER_METHOD.match(received, start):
                 raise HeadRefused(405, "only GET is answered here")
             raise HeadRefused(400, "not an HTTP/1.1 request")
-        fields = self._fields(received, space, end + 2)
-        path, _, query = target.partition(b"?")
+        path, query = asked.groups(b"")
+        fields = self._fields(received, asked.end(), end + 2)
         return Head(path, query, fields.keep_alive, end + 4 - start, self._sender(fields))
 
     def _fields(self, received: bytes, start: int, end: int) -> Fields:

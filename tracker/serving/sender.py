@@ -1,5 +1,6 @@
 """Who a request is from: told by the TLS connection, or by a proxy that we trust (RFC 9440)."""
 
+import base64
 import binascii
 import functools
 import ipaddress
@@ -30,8 +31,7 @@ def by_proxy(fields: Fields) -> Sender:
     if len(value) < 3 or not value.startswith(b":") or not value.endswith(b":"):
         raise HeadRefused(400, "Client-Cert is not as RFC 9440 says", "client_cert_malformed")
     try:
-        # In strict mode: what base64.b64decode(validate=True) refuses, in 1 µs instead of 8.
-        certificate_der = binascii.a2b_base64(value[1:-1], strict_mode=True)
+        certificate_der = base64.b64decode(value[1:-1], validate=True)
     except binascii.Error as error:
         raise HeadRefused(
             400, "Client-Cert is not as RFC 9440 says", "client_cert_malformed"
