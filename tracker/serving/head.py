@@ -10,7 +10,7 @@ MAX_HEAD_BYTES = 8_192
 _REMEMBERED_BYTES = 4 << 20
 
 # A space may not be in a target, nor may control characters or anything beyond ASCII (RFC 3986).
-_TARGET = re.compile(rb"/[!->@-~]*(?:\?[!-~]*)?")
+_ASKED = re.compile(rb"GET (/[!->@-~]*)(?:\?([!-~]*))?(?= )")
 _OTHER_METHOD = re.compile(rb"(?!GET )[A-Z]{1,16} [!-~]+ HTTP/1\.[01]\r\n")
 _VERSION = re.compile(rb" HTTP/1\.([01])\r\n")
 _FIELDS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n)*")
@@ -24,6 +24,9 @@ _TELLING = frozenset(
         b"x-forwarded-for",
     )
 )
+# How nginx and HAProxy write them as docs/deploy has it: any other way is parsed.
+_CERT, _CERT_END = b"\r\nClient-Cert: :", b":\r\nX-Forwarded-For: "
+_LOWER_CERT, _LOWER_CERT_END = _CERT.lower(), _CERT_END.lower()
 _REASONS = {
     200: b"OK",
     400: b"Bad Request",
@@ -79,9 +82,10 @@ class Head(NamedTuple):
 class Heads:
     """Parses heads, and remembers what their fields said.
 
-    All that follows the target is the same in every request of a client, and for libtorrent in
-    those of most clients: remembered, a head takes 2 µs, parsed 4 µs, parsed with a certificate
-    15 µs.
+    All that follows the target is the same in every request of a client, and for most clients of a
+    kind: remembered, it costs one look-up instead of 4 µs. What a proxy adds differs from client to
+    client, so its two lines are cut out before, and a head takes 8 µs. A memory of whole heads took
+    3 µs, but with 100,000 clients each had been forgotten when it came again: 15 µs.
     """
 
     def __init__(
@@ -96,9 +100,9 @@ class Heads:
         """
         self._sender = sender
         self._half_bytes = remembered_bytes // 2
-        self._young: dict[bytes, tuple[bool, Sender | None]] = {}
+        self._young: dict[bytes, Fields] = {}
         self._young_bytes = 0
-        self._old: dict[bytes, tuple[bool, Sender | None]] = {}
+        self._old: dict[bytes, Fields] = {}
 
     def parse(self, received: bytes, start: int = 0, scanned_bytes: int = 0) -> Head | None:
         """Parse the head that begins at `start`; None if it is not all there yet.
@@ -111,26 +115,44 @@ class Heads:
             if len(received) - start >= MAX_HEAD_BYTES:
                 raise HeadRefused(431, f"the request head is longer than {MAX_HEAD_BYTES} bytes")
             return None
-        space = received.find(b" ", start + 4, end)
-        target = received[start + 4 : space]
-        if space < 0 or not received.startswith(b"GET ", start) or not _TARGET.fullmatch(target):
+        asked = _ASKED.match(received, start, end)
+        if asked is None:
             if _OTHER_METHOD.match(received, start):
                 raise HeadRefused(405, "only GET is answered here")
             raise HeadRefused(400, "not an HTTP/1.1 request")
-        rest = received[space : end + 2]
-        keep_alive, sender = self._young.get(rest) or self._understood(rest)
-        path, _, query = target.partition(b"?")
-        return Head(path, query, keep_alive, end + 4 - start, sender)
+        path, query = asked.groups(b"")
+        fields = self._fields(received, asked.end(), end + 2)
+        return Head(path, query, fields.keep_alive, end + 4 - start, self._sender(fields))
 
-    def _understood(self, rest: bytes) -> tuple[bool, Sender | None]:
-        found = self._old.get(rest)
+    def _fields(self, received: bytes, start: int, end: int) -> Fields:
+        """What follows the target, from its space to the line break of the last field."""
+        cert, mark = received.find(_CERT, start, end), _CERT_END
+        if cert < 0:
+            cert, mark = received.find(_LOWER_CERT, start, end), _LOWER_CERT_END
+        if cert < 0:
+            return self._remembered(received[start:end])
+        cert_end = received.find(mark, cert + len(_CERT), end)
+        if cert_end >= 0:
+            address = cert_end + len(mark)
+            address_end = received.find(b"\r\n", address, end)
+            value = received[address:address_end]
+            # Whether the other characters are allowed is found out where the values are decoded:
+            # base64 and an address have none that a field must not have. Lists may have some.
+            if b"," not in value:
+                common = self._remembered(received[start:cert] + received[address_end:end])
+                if common.client_cert is None and common.forwarded_for is None:
+                    told = received[cert + len(_CERT) - 1 : cert_end + 1]
+                    return Fields(common.keep_alive, told, value)
+        return parse_fields(received[start:end])
+
+    def _remembered(self, rest: bytes) -> Fields:
+        found = self._young.get(rest)
         if found is None:
-            fields = parse_fields(rest)
-            found = fields.keep_alive, self._sender(fields)
-        if self._young_bytes >= self._half_bytes:
-            self._old, self._young, self._young_bytes = self._young, {}, 0
-        self._young[rest] = found
-        self._young_bytes += len(rest)
+            found = self._old.get(rest) or parse_fields(rest)
+            if self._young_bytes >= self._half_bytes:
+                self._old, self._young, self._young_bytes = self._young, {}, 0
+            self._young[rest] = found
+            self._young_bytes += len(rest)
         return found
 
 

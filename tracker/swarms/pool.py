@@ -100,10 +100,14 @@ class Pool:
         chosen = self._entries[start * size : end * size]
         if end > length:
             chosen += self._entries[: (end - length) * size]
-        if skip:
+        if len(skip) == 1:  # nearly always
+            offset = (skip[0] - start) % length
+            if offset < width:
+                del chosen[offset * size : (offset + 1) * size]
+            del chosen[count * size :]
+        elif skip:
             offsets = [(index - start) % length for index in skip]
-            if len(offsets) > 1:
-                offsets.sort(reverse=True)
+            offsets.sort(reverse=True)
             for offset in offsets:
                 if offset < width:
                     del chosen[offset * size : (offset + 1) * size]

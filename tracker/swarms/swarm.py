@@ -117,13 +117,22 @@ class Swarm:
     def others(self, owner: Owner, family: Family) -> "Others":
         """Everybody of one family but `owner`, ready to be counted and sampled."""
         side = self.sides[family]
-        if not side.positions:
+        positions = side.positions
+        if not positions:
             return _NO_OTHERS
-        slots = side.slots(owner)
-        own: list[list[int]] = [[], [], []]
-        for slot in slots:
-            position = side.positions[slot]
-            own[position & STANDING_MASK].append(position >> STANDING_BITS)
+        position = positions.get(owner)
+        if position is None:
+            return Others(side.pools, _NONE)
+        own: list[Sequence[int]] = [(), (), ()]
+        if owner + NUMBERS[1] not in positions:  # nearly always
+            own[position & STANDING_MASK] = (position >> STANDING_BITS,)
+            return Others(side.pools, own)
+        for slot in side.slots(owner):
+            position = positions[slot]
+            own[position & STANDING_MASK] = (
+                *own[position & STANDING_MASK],
+                position >> STANDING_BITS,
+            )
         return Others(side.pools, own)
 
     def dump(self) -> bytes:

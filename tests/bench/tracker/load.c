@@ -4,7 +4,7 @@
 
    RECORDS holds announces as `tests/bench/tracker/peers.py` writes them: for each the length of the
    certificate and of the request (4 bytes each, little-endian), DER and HTTP head. They are sent in
-   a random order. RATE 0: each of CONNECTIONS sends its next announce when the last is answered.
+   a random order, with SEED 0 in that of the file. RATE 0: each of CONNECTIONS sends its next announce when the last is answered.
    Otherwise: so many are due per second, whoever is free sends them, and an announce has waited since
    it was due. KEEP_ALIVE 0: a connection for every announce. With CA and KEY: TLS 1.3, with the
    announce's certificate; every certificate is for that key.
@@ -252,7 +252,8 @@ int main(int argc, char **argv) {
     size_t record_count, idle = 0;
     long connections = atol(argv[4]), announces = atol(argv[5]), begun = 0;
     double rate = atof(argv[6]), started, ended;
-    uint64_t seed = strtoull(argv[8], NULL, 10) * 2 + 1;
+    uint64_t in_order = strtoull(argv[8], NULL, 10) == 0;
+    uint64_t seed = in_order ? 0 : strtoull(argv[8], NULL, 10) * 2 + 1;
     struct connection *all = calloc(connections, sizeof *all);
     struct connection **free_ones = calloc(connections, sizeof *free_ones);
     struct epoll_event events[256];
@@ -287,7 +288,7 @@ int main(int argc, char **argv) {
         /* A few, then a look at the sockets. */
         for (int burst = 0; idle && begun < announces && (!rate || due <= time) && burst < 64;
              burst++) {
-            const struct record *record = records + next_random(&seed) % record_count;
+            const struct record *record = records + (in_order ? seed++ : next_random(&seed)) % record_count;
             begun++;
             begin(free_ones[--idle], record, rate ? due : time);
             due = started + (rate ? begun / rate : 0);

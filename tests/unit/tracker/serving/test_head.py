@@ -15,7 +15,7 @@ from tracker.serving.head import (
     http_response,
     parse_fields,
 )
-from tracker.serving.sender import by_connection
+from tracker.serving.sender import by_connection, by_proxy
 
 HEAD = (
     b"GET /announce/abc?info_hash=%00&x=1 HTTP/1.1\r\nHost: localhost:8444\r\n"
@@ -116,10 +116,7 @@ def test_a_head_in_the_middle_is_parsed_where_it_begins() -> None:
 
 @given(st.lists(st.integers(0, 30), max_size=60))
 def test_what_is_remembered_of_heads_is_true_and_bounded(clients: list[int]) -> None:
-    asked: list[bytes | None] = []
-
     def told(fields: Fields) -> Sender:
-        asked.append(fields.forwarded_for)
         return Sender(b"", fields.forwarded_for or b"")
 
     heads = Heads(told, remembered_bytes=1_000)
@@ -131,7 +128,44 @@ def test_what_is_remembered_of_heads_is_true_and_bounded(clients: list[int]) -> 
     remembered = [*heads._young, *heads._old]
     assert sum(map(len, remembered)) <= 1_100
     if len(set(clients)) <= 5:
-        assert len(asked) == len(set(clients))
+        assert len(remembered) == len(set(clients))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Client-Cert: :AA==:\r\nX-Forwarded-For: 192.0.2.1\r\nAccept: *\r\n",
+        b"Client-Cert: :AA==:\r\nX-Forwarded-For: 10.0.0.1, 192.0.2.1\r\n",
+        b"X-Forwarded-For: 192.0.2.1\r\nClient-Cert: :AA==:\r\n",
+        b"client-cert: :AA==:\r\nx-forwarded-for: 192.0.2.1\r\n",
+        b"X-Forwarded-For: 10.0.0.1\r\nClient-Cert: :AA==:\r\nX-Forwarded-For: 192.0.2.1\r\n",
+        b"X-Old: :AA==:\r\nClient-Cert: :AA==:\r\nX-Forwarded-For: 192.0.2.1\r\n",
+    ],
+)
+def test_a_proxy_s_fields_mean_the_same_wherever_they_are(fields: bytes) -> None:
+    heads = Heads(by_proxy)
+    for _ in range(2):
+        head = heads.parse(b"GET / HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
+        assert head is not None
+        assert head.sender == Sender(b"\0", bytes([192, 0, 2, 1]))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Client-Cert: :AA==:\r\nX-Forwarded-For: 192.0.2.1\r\nclient-cert: :AQ==:\r\n",
+        b"CLIENT-cert: :AQ==:\r\nClient-Cert: :AA==:\r\nX-Forwarded-For: 192.0.2.1\r\n",
+        b"Client-Cert: :AA==\r\nX-A: :\r\nX-Forwarded-For: 192.0.2.1\r\n",
+        b"Client-Cert: :AA==:\r\nX-Forwarded-For: \0, 192.0.2.1\r\n",
+        b"Client-Cert: :AA==:\r\nX-Forwarded-For: \0192.0.2.1\r\n",
+        b"Client-Cert: :AA==:\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 3\r\n",
+    ],
+)
+def test_what_a_proxy_must_not_send_is_refused_every_time(fields: bytes) -> None:
+    heads = Heads(by_proxy)
+    for _ in range(2):
+        with pytest.raises(HeadRefused):
+            heads.parse(b"GET / HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
 
 
 def test_a_refused_head_is_refused_again() -> None:
