@@ -25,6 +25,7 @@ from client_lib.wire.release import parse_audio_format, parse_release_id
 from client_lib.wire.rights import RightsHolder, require_whole
 from seeder import app as service
 from seeder.config import SeederConfig, configure
+from seeder.origins.configured import configured_bucket
 from seeder.origins.folder import FolderOrigin
 from seeder.publish import Progress as PublishProgress
 from seeder.publish import Release, Step, publish
@@ -47,7 +48,7 @@ class CommonOptions:
     data: str | None = None
     "The node's own folder: certificate, catalogue, status."
     origin: str | None = None
-    "Folder of the published releases; DATA/origin by default."
+    "Folder of the published releases, DATA/origin by default; or s3://BUCKET/PREFIX."
 
 
 @Parameter(name="*")
@@ -112,12 +113,15 @@ async def publish_command(
         _rights(rights_holder),
     )
     origin = FolderOrigin(config.origin_folder)
+    bucket = configured_bucket(config)
     key = service.api_key(config)
     async with open_licensing(
         config.licensing, ca_pem=config.licensing_ca_pem, bearer=key
     ) as client:
         with _progress_bar() as on_progress:
-            result = await publish(wanted, origin=origin, licensing=client, on_progress=on_progress)
+            result = await publish(
+                wanted, origin=origin, licensing=client, bucket=bucket, on_progress=on_progress
+            )
     if json:
         print_json(result.entry)
         return
@@ -255,11 +259,14 @@ def _progress_bar() -> Iterator[PublishProgress]:
         TransferSpeedColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks = {step: bars.add_task(step, total=None, start=False) for step in Step}
+        tasks = {
+            step: bars.add_task(step, total=None, start=False, visible=step is not Step.UPLOADING)
+            for step in Step
+        }
 
         def report(step: Step, done_bytes: int, total_bytes: int) -> None:
             bars.start_task(tasks[step])
-            bars.update(tasks[step], completed=done_bytes, total=total_bytes)
+            bars.update(tasks[step], completed=done_bytes, total=total_bytes, visible=True)
 
         yield report
 

@@ -34,7 +34,7 @@ from seeder.catalogue import Catalogue
 from seeder.config import SeederConfig
 from seeder.fleet import Fleet
 from seeder.node import Node, Policy
-from seeder.origins.folder import FolderOrigin
+from seeder.origins.configured import configured_origin
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.status import NodeState, totals_so_far, write_status
@@ -72,6 +72,7 @@ async def serve(
     upload_limit_bytes_s = config.upload_limit_bytes_s
     trackers = config.tracker_urls
     data = private_folder(config.data_folder)
+    origin = await trio.to_thread.run_sync(configured_origin, config)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_alone_in(data))
         licensing = await stack.enter_async_context(
@@ -91,7 +92,7 @@ async def serve(
             _seeder_id(credential), port, upload_limit_bytes_s, trackers, config.addresses
         )
         node = Node(
-            FolderOrigin(config.origin_folder),
+            origin,
             catalogue,
             fleet,
             credential,

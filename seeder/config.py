@@ -28,7 +28,9 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     between two looks at the catalogue. `policy`: `thrifty`, `balanced` or `fast`; `min_rate`: no
     customer shall gain less while the node has spare capacity. `addresses`: those under which
     customers reach the node, if it is not the one from which it talks to the trackers.
-    `cache_memory`: bytes for pieces in memory. `max_connections`: customers at a time.
+    `cache_memory`: bytes for pieces in memory. `max_connections`: customers at a time. `origin`
+    may be `s3://BUCKET/PREFIX`; then `s3_endpoint` is that of a store that is not Amazon's, and
+    `cache_disk` what its pieces may take in `<data>/cache`.
     """
 
     data: str | None = None
@@ -44,6 +46,8 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_rate: int | str = "100kB"
     addresses: tuple[str, ...] = ()
     cache_memory: int | str = "128MiB"
+    s3_endpoint: str | None = None
+    cache_disk: int | str = "20GiB"
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
     poll_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 3.0
 
@@ -53,8 +57,18 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Path(_required(self.data, "data"))
 
     @property
+    def origin_bucket(self) -> str | None:
+        """URL of the bucket with the releases, None where they are in a folder."""
+        return self.origin if self.origin is not None and self.origin.startswith("s3:") else None
+
+    @property
     def origin_folder(self) -> Path:
-        """Folder of the releases. Raises UsageError if neither it nor `data` is configured."""
+        """Folder of the releases; for a bucket, where they are made before they go up.
+
+        Raises UsageError if neither it nor `data` is configured.
+        """
+        if self.origin_bucket is not None:
+            return self.data_folder / "publishing"
         if self.origin is not None:
             return Path(self.origin)
         if self.data is None:
@@ -103,6 +117,11 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def cache_memory_bytes(self) -> int:
         """Memory for pieces. Raises UsageError."""
         return parse_rate(str(self.cache_memory))
+
+    @property
+    def cache_disk_bytes(self) -> int:
+        """Disk for pieces of a bucket. Raises UsageError."""
+        return parse_rate(str(self.cache_disk))
 
 
 def parse_rate(text: str) -> int:

@@ -22,6 +22,7 @@ from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName, torrent_name
 from client_lib.wire.rights import RightsHolder
 from seeder.album_folder import AlbumFolder, copy_album, survey
+from seeder.origins.bucket import BucketOrigin
 from seeder.origins.folder import FolderOrigin
 from seeder.staging import exclusively, staging_folder
 from seeder.tags import Overrides, describe_album
@@ -34,6 +35,8 @@ class Step(enum.StrEnum):
 
     COPYING = "copying"
     HASHING = "hashing"
+    UPLOADING = "uploading"
+    """Only to a bucket."""
 
 
 Progress = Callable[[Step, int, int], None]
@@ -72,9 +75,12 @@ async def publish(
     *,
     origin: FolderOrigin,
     licensing: LicensingClient,
+    bucket: BucketOrigin | None = None,
     on_progress: Progress = lambda _step, _done, _total: None,
 ) -> Published:
     """Publish an album. Identical content again is a no-op.
+
+    With a `bucket` the release goes up to it, and does not stay in `origin`.
 
     Raises StorageError and MetainfoError for a folder that cannot be published, StorageError for
     other content under the same name, LicensingRefused and UnreachableError.
@@ -91,6 +97,8 @@ async def publish(
     torrent, installed = await trio.to_thread.run_sync(
         _place, folder, name, ca_pem, registered, origin, on_progress
     )
+    if bucket is not None:
+        await trio.to_thread.run_sync(_upload, bucket, origin, torrent, on_progress)
     try:
         entry = await licensing.publish(
             release.release_id,
@@ -101,6 +109,8 @@ async def publish(
         if installed:  # what may not be sold is not kept
             await trio.to_thread.run_sync(_take_back, origin, name)
         raise
+    if bucket is not None:
+        await trio.to_thread.run_sync(_take_back, origin, name)
     return Published(entry, new=installed or registered is None)
 
 
@@ -161,6 +171,26 @@ def _place(
                 return torrent, False
             origin.install(name, content, torrent)
     return torrent, True
+
+
+def _upload(
+    bucket: BucketOrigin, origin: FolderOrigin, torrent: bytes, on_progress: Progress
+) -> None:
+    """Bring a release into the bucket, its torrent last, unless it is there."""
+    meta = Metainfo.from_bytes(torrent)
+    present = bucket.torrent(meta.name)
+    if present is not None:
+        if Metainfo.from_bytes(present).info_hash != meta.info_hash:
+            where = bucket.where(meta.name)
+            raise StorageError(f"{where} is of other content: choose another --release")
+        return
+    done_bytes = 0
+    for file in meta.files:
+        bucket.put(meta.name, file.path, origin.content(meta.name).joinpath(*file.path))
+        trio.from_thread.check_cancelled()
+        done_bytes += file.length_bytes
+        on_progress(Step.UPLOADING, done_bytes, meta.size_bytes)
+    bucket.finish(meta.name, torrent)
 
 
 def _require_free(

@@ -165,10 +165,6 @@ class Torrent:
             await self.wait_change()
         await trio.lowlevel.checkpoint()
 
-    def set_upload_limit(self, bytes_s: int) -> None:
-        """Limit this torrent's upload; 0 lifts the limit."""
-        self._handle.set_upload_limit(bytes_s if bytes_s > 0 else -1)
-
     def renew(self, certificate_pem: str, key_pem: str) -> None:
         """Present another certificate from the next connection on."""
         self._handle.set_ssl_certificate_buffer(certificate_pem, key_pem, FFDHE2048_PEM)

@@ -13,9 +13,12 @@ import trio
 
 from client_lib.errors import StorageError, UsageError
 from client_lib.wire.metainfo import Metainfo
+from client_lib.wire.release import AudioFormat, ReleaseId
 from seeder.origins.bucket import BucketOrigin, BucketPlace, open_bucket
 from seeder.origins.disk_cache import DiskCache
+from seeder.origins.folder import FolderOrigin
 from seeder.origins.pieces import PieceMap
+from seeder.publish import Release, publish
 from tests.integration.seeder.rig import (
     HOST,
     NAME,
@@ -24,6 +27,7 @@ from tests.integration.seeder.rig import (
     customer,
     files_below,
     licence_leaf,
+    make_album,
 )
 
 _BEGIN_S = 30
@@ -106,6 +110,30 @@ async def test_customer_is_served_from_a_bucket(rig: NodeRig, place: BucketPlace
             await own.wait_complete()
     assert files_below(rig.root / "c" / NAME) == files_below(rig.origin.content(NAME))
     assert shop.cache.used_bytes == shop.meta.size_bytes
+
+
+async def test_album_is_published_to_a_bucket_once(rig: NodeRig, place: BucketPlace) -> None:
+    bucket = BucketOrigin(place, DiskCache(rig.root / "cache", 1 << 30))
+    album = make_album(rig.root / "Album", size_bytes=200_000)
+    release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
+    staging = FolderOrigin(rig.root / "publishing")
+    async with rig.licensing.client() as client:
+        first = await publish(release, origin=staging, licensing=client, bucket=bucket)
+        again = await publish(release, origin=staging, licensing=client, bucket=bucket)
+        assert (first.new, again.entry) == (True, first.entry)
+        torrent = bucket.torrent(NAME)
+        assert torrent == rig.licensing.torrents[NAME]
+        meta = Metainfo.from_bytes(torrent or b"")
+        reader = bucket.reader(meta, PieceMap(meta))
+        pieces = [await trio.to_thread.run_sync(reader.read, n) for n in range(len(PieceMap(meta)))]
+        assert b"".join(pieces) == b"".join(
+            album.joinpath(*file.path).read_bytes() for file in meta.files
+        )
+        assert not staging.releases()
+        (album / "01.flac").write_bytes(b"other")
+        with pytest.raises(StorageError, match="other content"):
+            await publish(release, origin=staging, licensing=client, bucket=bucket)
+    assert bucket.torrent(NAME) == torrent
 
 
 async def test_second_read_is_from_the_cache(rig: NodeRig, place: BucketPlace) -> None:

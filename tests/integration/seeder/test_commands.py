@@ -312,6 +312,11 @@ async def run_and_kill(command: list[str], staging: Path) -> None:
         (("serve", "--data", "{}/d"), 2, "--tracker"),
         (("serve", "--data", "{}/d", "--tracker", "http://localhost:1"), 2, "https://"),
         (("serve", "--upload-limit", "fast", "--tracker", "https://a"), 2, "not a rate"),
+        (
+            ("serve", "--origin", "s3://B", "--data", "{}/d", "--tracker", "https://a"),
+            2,
+            "s3://BUCKET",
+        ),
         (("serve", "--config", "{}/none.toml"), 2, "none.toml"),
         (("serve", "--config", "{}/bad.toml"), 2, "unknown key `uplod_limit`"),
         (("status", "--data", "{}/d"), 1, "no seeder has served"),
