@@ -82,9 +82,7 @@ class Node:
         while True:
             now_s = trio.current_time()
             for here in list(self.shelf.loaded.values()):
-                here.swarm.spread.measure(now_s)
-                for connection in list(here.swarm.connections):
-                    connection.tell()
+                here.swarm.act(now_s)
                 await trio.lowlevel.checkpoint()
             self.shelf.put_idle_away(now_s)
             await trio.sleep(_INTERVAL_S)

@@ -12,7 +12,7 @@ from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import TorrentName
 from seeder.catalogue import Catalogue, Listing
 from seeder.origins.origin import Origin
-from seeder.peers.swarm import Swarm
+from seeder.peers.swarm import RETRY_S, Swarm
 from seeder.piece_memory import PieceMemory
 from seeder.spread import Tuning
 
@@ -38,6 +38,8 @@ class Shelf:
     memory: PieceMemory
     tuning: Tuning
     rng: random.Random
+    retry_s: float = RETRY_S
+    """After which a piece that could not be read is tried again."""
     loaded: dict[str, Loaded] = field(default_factory=dict)
     """By truncated info-hash, 40 hexadecimal digits: what TLS asks for by name."""
     uploaded_bytes: dict[TorrentName, int] = field(default_factory=dict)
@@ -114,7 +116,8 @@ class Shelf:
             self.memory,
             self.tuning,
             rng=self.rng,
-            on_damage=self.note,
+            on_problem=self.note,
+            retry_s=self.retry_s,
         )
         self.loaded[key] = Loaded(swarm, trio.current_time())
         self.on_loaded(swarm)

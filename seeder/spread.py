@@ -105,12 +105,6 @@ class Spread:
             self._find_fresh()
 
     @property
-    def held_once(self) -> bool:
-        """Whether the customers hold every piece between them, or it is under way to one."""
-        self._drop_stale()
-        return not self._fresh
-
-    @property
     def copies(self) -> float:
         """Copies of the album among the customers: pieces held, over pieces."""
         return sum(self._held) / len(self._held)
@@ -210,6 +204,12 @@ class Spread:
             if piece in customer.given:
                 customer.given.discard(piece)
                 self._under_way[piece] -= 1
+
+    def offer_again(self, piece: int) -> None:
+        """End `withhold`."""
+        self._withheld.discard(piece)
+        if self._is_ours(piece) and not self._is_stale(piece):
+            self._fresh.append(piece)
 
     def measure(self, now_s: float) -> None:
         """Note what each customer gains. Call it every second or so."""

@@ -9,13 +9,12 @@ import contextlib
 import datetime as dt
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 
+import structlog
 import trio
-from cryptography import x509
 
 from client_lib.errors import CertificateError, PeerProtocolError, StorageError
-from client_lib.nursery import open_quiet_nursery
+from client_lib.nursery import leaves, open_quiet_nursery
 from client_lib.transport.stream import PeerStream
 from client_lib.wire import certificates, peer_protocol
 from client_lib.wire.announce import PeerId
@@ -44,15 +43,15 @@ _SILENCE_S = 300.0
 _KEEP_ALIVE_S = 90.0
 _MOST_REQUESTS = 2_048  # libtorrent's default queue is 500
 _SENT_AT_ONCE_BYTES = 128 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Licensed:
-    """Who is at the other end, as its certificate says."""
-
-    licence_id: str
-    serial: int
-    not_after: dt.datetime
+_EXPECTED = (
+    OSError,  # it is gone, or TLS failed
+    trio.TooSlowError,
+    trio.BusyResourceError,  # it renegotiates TLS 1.2 while both directions are at work
+    CertificateError,
+    PeerProtocolError,
+    StorageError,  # the release cannot be loaded, which the shelf has logged
+)
+log = structlog.get_logger()
 
 
 class Connection:
@@ -69,9 +68,9 @@ class Connection:
     ) -> None:
         """Take a TLS stream before its handshake. `find_swarm` by the server name (hex)."""
         self.scope = trio.CancelScope()
-        self.licensed: Licensed | None = None
+        self.serial: int | None = None
+        """Serial number of the licence certificate at the other end, once it is admitted."""
         self.swarm: Swarm | None = None
-        self.uploaded_bytes = 0
         self._stream = stream
         self._find_swarm = find_swarm
         self._is_revoked = is_revoked
@@ -85,12 +84,15 @@ class Connection:
     async def run(self) -> None:
         """Serve until either side closes; closes the socket. Raises nothing but cancellation."""
         try:
-            with self.scope, contextlib.suppress(OSError, PeerProtocolError, CertificateError):
+            with self.scope:
                 with trio.fail_after(_HANDSHAKE_S):
                     fast = await self._shake_hands()
                 await self._serve(fast=fast)
-        except (trio.TooSlowError, StorageError):
-            pass  # a peer that says nothing; or a release that cannot be loaded, which is logged
+        except Exception as error:
+            # One customer's connection must never end the others', whatever is wrong with it.
+            unexpected = [leaf for leaf in leaves(error) if not isinstance(leaf, _EXPECTED)]
+            if unexpected:
+                log.error("connection failed", exc_info=unexpected[0])
         finally:
             self._leave()
             self._stream.close()
@@ -109,7 +111,7 @@ class Connection:
         swarm = await self._find_swarm(self._stream.server_name)
         if swarm is None:
             raise PeerProtocolError("no such release here")
-        self.licensed = self._admit(swarm)
+        self.serial = self._admit(swarm)
         theirs = Handshake.parse(await self._stream.receive_exactly(peer_protocol.HANDSHAKE_BYTES))
         if theirs.info_hash != swarm.info_hash.truncated:
             raise PeerProtocolError("the handshake is for another release than TLS was")
@@ -120,13 +122,13 @@ class Connection:
         self.swarm = swarm
         return theirs.fast
 
-    def _admit(self, swarm: Swarm) -> Licensed:
-        """Raises CertificateError unless the peer holds a licence for the release."""
-        try:
-            leaf = x509.load_der_x509_certificate(self._stream.peer_certificate())
-            identity = certificates.identify(leaf)
-        except ValueError as error:
-            raise CertificateError("not a certificate") from error
+    def _admit(self, swarm: Swarm) -> int:
+        """The certificate's serial number. Raises CertificateError unless it licenses the release.
+
+        The scope ends with the certificate, which a live connection would outlive.
+        """
+        leaf = certificates.load_der_certificate(self._stream.peer_certificate())
+        identity = certificates.identify(leaf)
         # Both, as libtorrent goes by the name and the tracker by the info-hash.
         ours = (swarm.name, swarm.info_hash)
         if not isinstance(identity, LicenceIdentity) or (identity.name, identity.info_hash) != ours:
@@ -134,14 +136,13 @@ class Connection:
         now, not_after = self._clock(), leaf.not_valid_after_utc
         if self._is_revoked(leaf.serial_number) or now > not_after:
             raise CertificateError("the licence is not valid any more")
-        # A live connection would outlive its certificate.
         self.scope.deadline = trio.current_time() + (not_after - now).total_seconds()
-        return Licensed(str(identity.licence_id), leaf.serial_number, not_after)
+        return leaf.serial_number
 
     async def _serve(self, *, fast: bool) -> None:
         assert self.swarm is not None  # noqa: S101 - set by the handshake
         self.customer = self.swarm.spread.join(trio.current_time())
-        self.swarm.connections.add(self)
+        self.swarm.connections[self.customer] = self
         async with open_quiet_nursery() as nursery:
             nursery.start_soon(self._answer, self.swarm, fast)
             await self._listen(self.swarm, self.customer, fast=fast)
@@ -174,8 +175,7 @@ class Connection:
                             self._requests.remove(request)
                     case HashRequest():
                         # It has all hashes of pieces in its torrent; blocks are below them.
-                        self._told.append(peer_protocol.hash_reject(message))
-                        self._work.set()
+                        self._answer_later(peer_protocol.hash_reject(message))
                     case _:
                         pass
             if gained:
@@ -192,15 +192,23 @@ class Connection:
             and swarm.in_bounds(request)
             and swarm.spread.may_ask(customer, request.piece)
         )
+        if good:
+            self._check_room()
+            self._requests.append(request)
+            self._work.set()
+            return
+        swarm.counters.refused_requests += 1
+        if fast:
+            self._answer_later(peer_protocol.reject(request))
+
+    def _answer_later(self, message: bytes) -> None:
+        self._check_room()
+        self._told.append(message)
+        self._work.set()
+
+    def _check_room(self) -> None:
         if len(self._requests) + len(self._told) >= _MOST_REQUESTS:
             raise PeerProtocolError("more requests than anybody needs")
-        if good:
-            self._requests.append(request)
-        else:
-            swarm.counters.refused_requests += 1
-            if fast:
-                self._told.append(peer_protocol.reject(request))
-        self._work.set()
 
     async def _answer(self, swarm: Swarm, fast: bool) -> None:
         while True:
@@ -214,7 +222,6 @@ class Connection:
                 told, self._told = self._told, []
                 parts, payload_bytes = await self._blocks(swarm, fast=fast)
                 await self._stream.send(b"".join((*told, *parts)))
-                self.uploaded_bytes += payload_bytes
                 swarm.counters.uploaded_bytes += payload_bytes
 
     async def _blocks(self, swarm: Swarm, *, fast: bool) -> tuple[list[bytes | memoryview], int]:
@@ -225,13 +232,11 @@ class Connection:
             request = self._requests.popleft()
             piece = swarm.at_hand(request.piece)
             if piece is None:
-                try:
-                    piece = await swarm.fetch(request.piece)
-                except StorageError as error:
-                    swarm.withhold(request.piece, error)
-                    if fast:
-                        parts.append(peer_protocol.reject(request))
-                    continue
+                piece = await swarm.fetch(request.piece)
+            if piece is None:
+                if fast:
+                    parts.append(peer_protocol.reject(request))
+                continue
             begin = request.begin_bytes
             parts.append(peer_protocol.piece_header(request))
             parts.append(memoryview(piece)[begin : begin + request.length_bytes])
@@ -242,7 +247,7 @@ class Connection:
 
     def _leave(self) -> None:
         if self.swarm is not None and self.customer is not None:
-            self.swarm.connections.discard(self)
+            del self.swarm.connections[self.customer]
             self.swarm.spread.leave(self.customer)
 
 

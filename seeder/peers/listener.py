@@ -56,8 +56,7 @@ class Listener:
     def cut_revoked(self) -> None:
         """End the connections whose certificate was revoked."""
         for connection in self.connections:
-            licensed = connection.licensed
-            if licensed is not None and self._is_revoked(licensed.serial):
+            if connection.serial is not None and self._is_revoked(connection.serial):
                 connection.scope.cancel()
 
     async def _accept(self, listening: socket.socket, connections: trio.Nursery) -> None:

@@ -33,7 +33,7 @@ async def main(order: dict[str, Any]) -> None:
         PieceMemory(128 << 20),
         Policy(order["policy"]).tuning(),
         rng=random.Random(1),
-        on_damage=lambda name, problem: sys.exit(f"{name}: {problem}"),
+        on_problem=lambda name, problem: sys.exit(f"{name}: {problem}"),
     )
 
     async def find(name: str) -> Swarm | None:
@@ -52,9 +52,7 @@ async def main(order: dict[str, Any]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.serve, await open_sockets(order["address"], PORT))
         while not Path(order["stop"]).exists():
-            swarm.spread.measure(trio.current_time())
-            for connection in list(swarm.connections):
-                connection.tell()
+            swarm.act(trio.current_time())
             await trio.sleep(_ROUND_S)
         nursery.cancel_scope.cancel()
     Path(order["report"]).write_text(json.dumps(swarm.counters.uploaded_bytes))

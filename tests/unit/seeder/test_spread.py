@@ -127,6 +127,8 @@ def test_withheld_piece_is_given_to_nobody() -> None:
     assert not swarm.may_ask(customer, 2)
     swarm.gained(customer, [0, 1, 3])
     assert swarm.grant(customer) == []
+    swarm.offer_again(2)
+    assert swarm.grant(customer) == [2]
 
 
 @given(st.data())
