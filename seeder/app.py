@@ -97,6 +97,7 @@ async def serve(
             fleet,
             credential,
             policy=Policy(config.policy, config.min_rate_bytes_s),
+            pace=Pace(upload_limit_bytes_s),
             cache_bytes=config.cache_memory_bytes,
             clock=clock,
             rng=rng,
@@ -108,7 +109,7 @@ async def serve(
             inward,
             find_swarm=node.shelf.find,
             is_revoked=revocations.is_revoked,
-            pace=Pace(upload_limit_bytes_s),
+            pace=node.pace,
             clock=clock,
             max_connections=config.max_connections,
         )

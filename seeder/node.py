@@ -15,6 +15,7 @@ from seeder.catalogue import Catalogue
 from seeder.fleet import Fleet
 from seeder.origins.origin import Origin
 from seeder.peers.listener import Listener
+from seeder.peers.pace import Pace
 from seeder.peers.swarm import Swarm
 from seeder.piece_memory import PieceMemory
 from seeder.shelf import Shelf
@@ -57,6 +58,7 @@ class Node:
         credential: Credential,
         *,
         policy: Policy,
+        pace: Pace,
         cache_bytes: int,
         clock: Callable[[], dt.datetime],
         rng: random.Random,
@@ -65,6 +67,7 @@ class Node:
         self.credential = credential
         self.catalogue = catalogue
         self.fleet = fleet
+        self.pace = pace
         self.shelf = Shelf(origin, catalogue, PieceMemory(cache_bytes), policy.tuning(), rng)
         fleet.on_change = self._share_out
         self._policy = policy
@@ -82,7 +85,7 @@ class Node:
         while True:
             now_s = trio.current_time()
             for here in list(self.shelf.loaded.values()):
-                here.swarm.act(now_s)
+                here.swarm.act(now_s, spare=self.pace.spare)
                 await trio.lowlevel.checkpoint()
             self.shelf.put_idle_away(now_s)
             await trio.sleep(_INTERVAL_S)

@@ -9,7 +9,9 @@ customer, and who passes on quickly gets the next one sooner, so that a customer
 its line.
 
 Copies beyond the first go to customers in need: those who gain less than the policy's floor. With
-an infinite floor everybody is always in need, and the seeder gives all it can.
+an infinite floor everybody is always in need, and the seeder gives all it can. And when the whole
+album is out and the node has nothing better to do, a tenth of a copy more goes to those who are
+behind: at the end of a download lines lie idle, because what is missing is missing at a few.
 
 Pure: no clock, no sockets; times and randomness are handed in.
 """
@@ -34,12 +36,14 @@ class Tuning:
     `floor_bytes_s`: who gains less is in need; infinite for a seeder that gives all it can.
     `window_bytes`: under way to one customer, at least two pieces. `unspread_bytes`:
     fresh pieces that a customer may hold alone before it is given more, while others could pass on
-    theirs.
+    theirs. `help_share`: of the bytes given for the first time, so many more may help those who
+    are behind.
     """
 
     floor_bytes_s: float = 100_000.0
     window_bytes: int = 1 << 20
     unspread_bytes: int = 2 << 20
+    help_share: float = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +60,8 @@ class Customer:
     told: bytearray = field(default_factory=bytearray)
     """1 for each piece that it was ever told of: only those may it ask for."""
     in_need: bool = False
+    behind: bool = False
+    """Whether it misses more than the average of those who miss something."""
     gained_bytes: int = 0
     gain_bytes_s: float = math.inf
     """Measured; infinite until the first window is over."""
@@ -91,6 +97,8 @@ class Spread:
         self._under_way = array("I", bytes(4 * len(piece_sizes)))
         self._givers: dict[int, Customer] = {}
         self._withheld: set[int] = set()
+        self._help_bytes = 0.0
+        self._spare = False
         self._share: tuple[int, int] | None = (0, 1)
         self._fresh: deque[int] = deque()
         self._find_fresh()
@@ -182,8 +190,13 @@ class Spread:
             piece = None
             if alone or len(customer.unspread) < self._unspread:
                 piece = self._next_fresh()
-            if piece is None and (customer.in_need or self._gives_all):
+            if piece is not None:
+                self._help_bytes += self._tuning.help_share * self._sizes[piece]
+            elif customer.in_need or self._gives_all:
                 piece = self._rare(customer)
+            elif self._may_help(customer):
+                piece = self._rare(customer)
+                self._help_bytes -= self._sizes[piece] if piece is not None else 0
             if piece is None:
                 break
             customer.given.add(piece)
@@ -211,9 +224,15 @@ class Spread:
         if self._is_ours(piece) and not self._is_stale(piece):
             self._fresh.append(piece)
 
-    def measure(self, now_s: float) -> None:
-        """Note what each customer gains. Call it every second or so."""
+    def measure(self, now_s: float, *, spare: bool = False) -> None:
+        """Note what each customer gains, and who is behind. Call it every second or so.
+
+        `spare`: whether the node could upload more than it is asked for.
+        """
+        self._spare = spare
+        missing = sum(customer.missing for customer in self.customers)
         for customer in self.customers:
+            customer.behind = customer.missing * self._leechers > missing
             elapsed_s = now_s - customer.window_began_s
             if elapsed_s < _WINDOW_S:
                 continue
@@ -223,8 +242,32 @@ class Spread:
             customer.window_began_s, customer.window_gained_bytes = now_s, customer.gained_bytes
 
     @property
+    def worth(self) -> float:
+        """What a byte of ours is worth here, against other swarms; positive.
+
+        A fresh one reaches everybody who misses something, a copy one customer (the content
+        propagation metric of V-Formation, NSDI 2010, in its simplest form). What is nearly out
+        comes first, up to eightfold: of downloads that share a line, those that are over soon
+        should not wait for long ones.
+        """
+        pieces = len(self._sizes)
+        if self._has_fresh:
+            return max(1, self._leechers) / max(len(self._fresh) / pieces, 1 / 8)
+        least = min((c.missing for c in self.customers if not c.complete), default=pieces)
+        return 1 / max(least / pieces, 1 / 8)
+
+    @property
     def _gives_all(self) -> bool:
         return self._share is not None and math.isinf(self._tuning.floor_bytes_s)
+
+    def _may_help(self, customer: Customer) -> bool:
+        """Whether to give a customer a copy though it gains enough."""
+        return self._spare and customer.behind and self._help_bytes >= 1 and not self._has_fresh
+
+    @property
+    def _has_fresh(self) -> bool:
+        self._drop_stale()
+        return bool(self._fresh)
 
     def _find_fresh(self) -> None:
         ours = (piece for piece in range(len(self._sizes)) if self._is_ours(piece))
@@ -243,8 +286,7 @@ class Spread:
         return bool(self._held[piece] or self._under_way[piece] or piece in self._withheld)
 
     def _next_fresh(self) -> int | None:
-        self._drop_stale()
-        return self._fresh.popleft() if self._fresh else None
+        return self._fresh.popleft() if self._has_fresh else None
 
     def _rare(self, customer: Customer) -> int | None:
         """A piece that few have and few are given, of those that the customer misses."""

@@ -242,7 +242,7 @@ class Connection:
             parts.append(memoryview(piece)[begin : begin + request.length_bytes])
             size += request.length_bytes
         if size:
-            await self._pace.take(size)
+            await self._pace.take(size, swarm.flow)
         return parts, size
 
     def _leave(self) -> None:

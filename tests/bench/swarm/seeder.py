@@ -52,7 +52,7 @@ async def main(order: dict[str, Any]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.serve, await open_sockets(order["address"], PORT))
         while not Path(order["stop"]).exists():
-            swarm.act(trio.current_time())
+            swarm.act(trio.current_time(), spare=True)
             await trio.sleep(_ROUND_S)
         nursery.cancel_scope.cancel()
     Path(order["report"]).write_text(json.dumps(swarm.counters.uploaded_bytes))

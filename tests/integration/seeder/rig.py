@@ -138,6 +138,7 @@ class NodeRig:
             Fleet("seeder-1", port, 0, ()),
             credential,
             policy=policy or Policy(),
+            pace=Pace(upload_limit_bytes_s),
             cache_bytes=1 << 20,
             clock=clock,
             rng=rng,
@@ -147,7 +148,7 @@ class NodeRig:
             context,
             find_swarm=node.shelf.find,
             is_revoked=lambda serial: serial in self.revoked,
-            pace=Pace(upload_limit_bytes_s),
+            pace=node.pace,
             clock=clock,
             max_connections=20,
         )
