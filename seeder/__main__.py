@@ -27,8 +27,9 @@ from seeder import app as service
 from seeder.config import SeederConfig, configure
 from seeder.origins.configured import configured_bucket
 from seeder.origins.folder import FolderOrigin
-from seeder.publish import Progress as PublishProgress
-from seeder.publish import Release, Step, publish
+from seeder.placing import Progress as PublishProgress
+from seeder.placing import Step
+from seeder.publish import Release, publish
 from seeder.status import NodeStatus, read_status
 from seeder.tags import Overrides
 
