@@ -20,7 +20,8 @@
     │   └── LicenceRefused                       a licence of ours that may not be used any more
     ├── UnreachableError                exit 4   nobody answered, or not with the right certificate
     ├── StorageError                    exit 1   a disk, folder or file of ours
-    └── DownloadError                   exit 1   an album that could not be completed
+    ├── DownloadError                   exit 1   an album that could not be completed
+    └── SomeFailed                      exit 1   some of several things, each said when it failed
 
 Errors carry fields; `str()` is the one clear line that a person reads. Nothing secret goes in.
 """
@@ -142,3 +143,7 @@ class StorageError(AlbumswarmError):
 
 class DownloadError(AlbumswarmError):
     """An album could not be completed; what was fetched is kept."""
+
+
+class SomeFailed(AlbumswarmError):
+    """Some of several things that were asked for failed; which, was said before."""

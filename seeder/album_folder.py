@@ -37,8 +37,13 @@ class AlbumFolder:
 
     def path_in_torrent(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """Where a file of the album goes: a lone one into a folder of its own."""
-        lone = len(self.files) == 1 and len(path) == 1
-        return (LONE_FILE_FOLDER, *path) if lone else path
+        return path_in_torrent(path, len(self.files))
+
+
+def path_in_torrent(path: tuple[str, ...], file_count: int) -> tuple[str, ...]:
+    """Where a file goes in the torrent of an album with so many."""
+    lone = file_count == 1 and len(path) == 1
+    return (LONE_FILE_FOLDER, *path) if lone else path
 
 
 def survey(root: Path) -> AlbumFolder:

@@ -8,8 +8,9 @@ and hashed in one pass.
 import enum
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -17,6 +18,7 @@ import trio
 from client_lib.durable import sync_folder
 from client_lib.errors import MetainfoError, StorageError
 from client_lib.swarm.create import torrent_of
+from client_lib.swarm.hashing import ContentFile
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.licensing_api import MAX_TORRENT_BYTES
 from client_lib.wire.metainfo import Metainfo
@@ -34,12 +36,14 @@ class Step(enum.StrEnum):
     """An album whose name is taken."""
     COPYING = "copying"
     """A new album, which is hashed meanwhile."""
+    ENCODING = "encoding"
+    """An edition in another format."""
     UPLOADING = "uploading"
     """Only to a bucket."""
 
 
 Progress = Callable[[Step, int, int], None]
-"""Called, from a thread, with the step, the bytes done and the bytes to do."""
+"""Called, from any thread, with the step, the bytes done and the bytes to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,7 @@ def place(
     origin, bucket = places.origin, places.bucket
     uploaded = bucket.torrent(name) if bucket is not None else None
     if uploaded or places.registered or origin.torrent(name) or origin.content(name).exists():
-        torrent = torrent_of(
-            content_files(folder),
-            name=name,
-            ca_pem=ca_pem,
-            on_progress=_reporter(Step.HASHING, on_progress),
-        )
+        torrent = _hashed(content_files(folder), name, ca_pem, partial(on_progress, Step.HASHING))
         require_unchanged(folder)
         info_hash = _checked(name, torrent, places.registered)
         if bucket is not None and uploaded is not None:
@@ -117,11 +116,8 @@ def _install(
         content = staging / name
         content.mkdir()
         # Hashed is what is written, so the torrent is right whatever happens to the source.
-        torrent = torrent_of(
-            content_files(folder, content),
-            name=name,
-            ca_pem=ca_pem,
-            on_progress=_reporter(Step.COPYING, on_progress),
+        torrent = _hashed(
+            content_files(folder, content), name, ca_pem, partial(on_progress, Step.COPYING)
         )
         for where, _, _ in os.walk(content):
             sync_folder(Path(where))
@@ -143,8 +139,9 @@ def _upload(places: Places, torrent: bytes, on_progress: Progress) -> bool:
     for file in meta.files:
         local = places.origin.content(meta.name).joinpath(*file.path)
         places.bucket.put(meta.name, file.path, local)
+        trio.from_thread.check_cancelled()
         done_bytes += file.length_bytes
-        _reporter(Step.UPLOADING, on_progress)(done_bytes, meta.size_bytes)
+        on_progress(Step.UPLOADING, done_bytes, meta.size_bytes)
     places.bucket.finish(meta.name, torrent)
     return True
 
@@ -180,12 +177,15 @@ def _checked(name: TorrentName, torrent: bytes, registered: InfoHash | None) -> 
     return info_hash
 
 
-def _reporter(step: Step, on_progress: Progress) -> Callable[[int, int], None]:
-    def report(done_bytes: int, total_bytes: int) -> None:
-        trio.from_thread.check_cancelled()
-        on_progress(step, done_bytes, total_bytes)
-
-    return report
+def _hashed(
+    files: Sequence[ContentFile],
+    name: TorrentName,
+    ca_pem: str,
+    on_progress: Callable[[int, int], None],
+) -> bytes:
+    return trio.from_thread.run(
+        partial(torrent_of, files, name=name, ca_pem=ca_pem, on_progress=on_progress)
+    )
 
 
 def _require_space(folder: Path, needed_bytes: int) -> None:

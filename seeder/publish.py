@@ -4,6 +4,7 @@ Killed at any point, the same command again completes it: the origin is changed 
 renames of finished things, and licensing is told afterwards.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,65 +61,69 @@ class Published:
     new: bool
 
 
-async def publish(
-    release: Release,
-    *,
-    origin: FolderOrigin,
-    licensing: LicensingClient,
-    bucket: BucketOrigin | None = None,
-    on_progress: Progress = lambda _step, _done, _total: None,
-) -> Published:
-    """Publish an album. Identical content again is a no-op: it is hashed, and nothing is written.
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Where releases are made, kept and registered.
 
-    With a `bucket` the release goes up to it, and does not stay in `origin`.
+    With a `bucket` they go up to it, and do not stay in `origin`.
+    """
+
+    origin: FolderOrigin
+    licensing: LicensingClient
+    bucket: BucketOrigin | None = None
+    on_progress: Progress = lambda _step, _done, _total: None
+
+    def torrent(self, name: TorrentName) -> bytes | None:
+        """The torrent of a release whose content is kept, or None. Blocking. StorageError."""
+        if self.bucket is not None:
+            return self.bucket.torrent(name)
+        return self.origin.torrent(name) if self.origin.content(name).exists() else None
+
+
+async def publish(release: Release, press: Press) -> Published:
+    """Publish an album. Identical content again is a no-op: it is hashed, and nothing is written.
 
     Raises StorageError and MetainfoError for a folder that cannot be published, StorageError for
     other content under the same name, LicensingRefused and UnreachableError.
     """
     folder = await trio.to_thread.run_sync(survey, release.source)
-    return await publish_folder(
-        folder,
-        release,
-        origin=origin,
-        licensing=licensing,
-        bucket=bucket,
-        on_progress=on_progress,
-    )
+    return await publish_folder(folder, await describe(folder, release), release, press)
+
+
+async def describe(folder: AlbumFolder, release: Release) -> Album:
+    """The album as tags and operator tell it, its tracks named by their paths in the folder."""
+    files = [file.path for file in folder.files]
+    return await trio.to_thread.run_sync(describe_album, folder.root, files, release.overrides)
 
 
 async def publish_folder(
-    folder: AlbumFolder,
-    release: Release,
-    *,
-    origin: FolderOrigin,
-    licensing: LicensingClient,
-    bucket: BucketOrigin | None,
-    on_progress: Progress,
+    folder: AlbumFolder, album: Album, release: Release, press: Press
 ) -> Published:
     """`publish` of an album that must still be as it was surveyed."""
-    name = release.name
+    name, origin, licensing = release.name, press.origin, press.licensing
     _require_apart(folder.root, origin.root)
-    album = await trio.to_thread.run_sync(
-        describe_album, folder.root, [file.path for file in folder.files], release.overrides
-    )
-    album = _as_placed(album, folder)
     ca_pem = await licensing.swarm_ca()
     registered = await registered_hash(licensing, name)
-    places = Places(origin, bucket, registered)
-    placed = await trio.to_thread.run_sync(place, folder, name, ca_pem, places, on_progress)
+    places = Places(origin, press.bucket, registered)
+    placed = await trio.to_thread.run_sync(place, folder, name, ca_pem, places, press.on_progress)
+    paths = {"/".join(f.path): "/".join(folder.path_in_torrent(f.path)) for f in folder.files}
     try:
-        entry = await licensing.publish(
-            release.release_id,
-            release.audio_format,
-            Publication(album=album, torrent=placed.torrent, rights=release.rights),
-        )
+        entry = await register(release, renamed(album, paths), placed.torrent, licensing)
     except LicensingRefused:
         if placed.new:  # what may not be sold is not kept
             await trio.to_thread.run_sync(take_back, origin, name)
         raise
-    if bucket is not None:
+    if press.bucket is not None:
         await trio.to_thread.run_sync(take_back, origin, name)
     return Published(entry, new=placed.new or registered is None)
+
+
+async def register(
+    release: Release, album: Album, torrent: bytes, licensing: LicensingClient
+) -> CatalogueEntry:
+    """Tell licensing, which answers as before if it knows. LicensingRefused, UnreachableError."""
+    publication = Publication(album=album, torrent=torrent, rights=release.rights)
+    return await licensing.publish(release.release_id, release.audio_format, publication)
 
 
 async def registered_hash(licensing: LicensingClient, name: TorrentName) -> InfoHash | None:
@@ -132,12 +137,9 @@ async def registered_hash(licensing: LicensingClient, name: TorrentName) -> Info
     return Metainfo.from_bytes(torrent).info_hash
 
 
-def _as_placed(album: Album, folder: AlbumFolder) -> Album:
-    """Name the tracks by their paths in the torrent."""
-    tracks = tuple(
-        structs.replace(track, path="/".join(folder.path_in_torrent(tuple(track.path.split("/")))))
-        for track in album.tracks
-    )
+def renamed(album: Album, paths: Mapping[str, str]) -> Album:
+    """Call the tracks by other paths."""
+    tracks = tuple(structs.replace(track, path=paths[track.path]) for track in album.tracks)
     return structs.replace(album, tracks=tracks)
 
 

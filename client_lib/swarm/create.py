@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from client_lib.errors import MetainfoError, StorageError
-from client_lib.swarm.hashing import ContentFile, Progress, hash_files
+from client_lib.swarm.hashing import ContentFile, HashTree, Progress, hash_files, hash_files_here
 from client_lib.wire import bencode
 from client_lib.wire.bencode import Bencodable
 from client_lib.wire.certificates import certificate_pem, load_certificate
@@ -48,8 +50,8 @@ def create_torrent(
 ) -> bytes:
     """Hash the files below `folder` and return their `.torrent`, without announce URL.
 
-    Blocking: call it in a thread. The same content gives the same bytes. Raises StorageError if a
-    file cannot be read, MetainfoError if the content makes no torrent of ours.
+    Blocking, on one core. The same content gives the same bytes. Raises StorageError if a file
+    cannot be read, MetainfoError if the content makes no torrent of ours.
     """
     files = tuple(
         ContentFile(tuple(path.split("/")), folder / path, size_bytes)
@@ -57,29 +59,36 @@ def create_torrent(
     )
     if not any(file.size_bytes for file in files):
         raise MetainfoError(f"{folder}: all files are empty")
-    return torrent_of(
-        files,
-        name=name,
-        ca_pem=ca_pem,
-        piece_length_bytes=piece_length_bytes,
-        on_progress=on_progress,
-    )
+    if piece_length_bytes is None:
+        piece_length_bytes = suitable_piece_length(sum(file.size_bytes for file in files))
+    check_piece_length(piece_length_bytes)
+    trees = hash_files_here(files, piece_length_bytes, on_progress)
+    return _document(files, trees, name, ca_pem, piece_length_bytes)
 
 
-def torrent_of(
+async def torrent_of(
     files: Sequence[ContentFile],
     *,
     name: TorrentName,
     ca_pem: str,
-    piece_length_bytes: int | None = None,
     on_progress: Progress | None = None,
 ) -> bytes:
-    """`create_torrent` of files from anywhere, which are copied meanwhile if they say where to."""
-    size_bytes = sum(file.size_bytes for file in files)
-    if piece_length_bytes is None:
-        piece_length_bytes = suitable_piece_length(size_bytes)
-    check_piece_length(piece_length_bytes)
-    trees = hash_files(files, piece_length_bytes, on_progress)
+    """`create_torrent` of files from anywhere, on all cores.
+
+    They are copied meanwhile, if they say where to. Raises as `create_torrent` does.
+    """
+    piece_length_bytes = suitable_piece_length(sum(file.size_bytes for file in files))
+    trees = await hash_files(files, piece_length_bytes, on_progress)
+    return await trio.to_thread.run_sync(_document, files, trees, name, ca_pem, piece_length_bytes)
+
+
+def _document(
+    files: Sequence[ContentFile],
+    trees: Sequence[HashTree],
+    name: TorrentName,
+    ca_pem: str,
+    piece_length_bytes: int,
+) -> bytes:
     file_tree: dict[bytes, Any] = {}
     for file, tree in zip(files, trees, strict=True):
         leaf: dict[bytes, Bencodable] = {b"length": file.size_bytes}
@@ -102,7 +111,7 @@ def torrent_of(
         b"piece layers": {tree.root: tree.layer for tree in trees if tree.root and tree.layer},
     }
     data = bencode.encode(document)
-    Metainfo.from_bytes(data)
+    Metainfo.from_bytes(data)  # which also finds names that customers' disks could not hold
     return data
 
 

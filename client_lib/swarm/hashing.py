@@ -5,15 +5,16 @@ on two cores. libtorrent's own `set_piece_hashes` hashes one file at a time and 
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import trio
+
 from client_lib.errors import StorageError
+from client_lib.nursery import open_quiet_nursery
 from client_lib.wire.piece_layers import BLOCK_BYTES, merkle_root, padding_hash
 
 Progress = Callable[[int, int], None]
@@ -22,8 +23,6 @@ Progress = Callable[[int, int], None]
 _BUFFER_BYTES = 1 << 19
 _STRETCH_BYTES = 8 << 20
 """What a thread takes at a time: long enough that handing it out costs nothing."""
-_AHEAD = 2
-"""Stretches that wait for each thread, so that none idles and cancelling takes milliseconds."""
 _NO_BLOCK = bytes(32)
 """What BEP 52 pads the leaves with."""
 
@@ -58,39 +57,61 @@ class _Stretch:
     end_bytes: int
 
 
-def hash_files(
+async def hash_files(
     files: Sequence[ContentFile], piece_length_bytes: int, on_progress: Progress | None = None
 ) -> list[HashTree]:
-    """Hash every file, in the order given. Blocking; `on_progress` is called in this thread.
+    """Hash every file, in the order given.
 
     What is hashed is what is written to `copy_to`, byte for byte; copies are on the disk when this
-    returns. Raises StorageError if a file cannot be read, is shorter than was said, or cannot be
-    written. Whether a file changed meanwhile is for the caller to tell.
+    returns. Cancelled, it stops within milliseconds. Raises StorageError if a file cannot be read,
+    is shorter than was said, or cannot be written. Whether a file changed meanwhile is for the
+    caller to tell.
     """
     total_bytes = sum(file.size_bytes for file in files)
     unit_bytes = min(piece_length_bytes, _BUFFER_BYTES)
-    units: dict[ContentFile, list[bytes]] = {file: [] for file in files}
+    stretches = list(_stretches(files))
+    remaining = iter(range(len(stretches)))
+    roots = [b""] * len(stretches)
     done_bytes = 0
-    threads = len(os.sched_getaffinity(0))
-    for file in files:
-        _make_empty(file)
-    with ThreadPoolExecutor(threads, "hashing") as pool, ExitStack() as stack:
-        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        waiting: deque[tuple[_Stretch, Future[bytes]]] = deque()
-        stretches = _stretches(files)
-        while True:
-            while len(waiting) < _AHEAD * threads and (stretch := next(stretches, None)):
-                waiting.append((stretch, pool.submit(_hash_stretch, stretch, unit_bytes)))
-            if not waiting:
-                break
-            stretch, future = waiting.popleft()
-            units[stretch.file].append(future.result())
+    cores = len(os.sched_getaffinity(0))
+    limiter = trio.CapacityLimiter(cores)
+
+    async def work() -> None:
+        nonlocal done_bytes
+        for number in remaining:  # which all workers share
+            stretch = stretches[number]
+            roots[number] = await trio.to_thread.run_sync(
+                _hash_stretch, stretch, unit_bytes, limiter=limiter
+            )
             done_bytes += stretch.end_bytes - stretch.begin_bytes
             if on_progress is not None:
                 on_progress(done_bytes, total_bytes)
-        for synced in [pool.submit(_sync, file.copy_to) for file in files if file.copy_to]:
-            synced.result()
-    return [_tree(file, b"".join(units[file]), unit_bytes, piece_length_bytes) for file in files]
+
+    await trio.to_thread.run_sync(_make_empty, files, limiter=limiter)
+    async with open_quiet_nursery() as nursery:
+        for _ in range(cores):
+            nursery.start_soon(work)
+    await trio.to_thread.run_sync(_sync, files, limiter=limiter)
+    return _trees(files, stretches, roots, unit_bytes, piece_length_bytes)
+
+
+def hash_files_here(
+    files: Sequence[ContentFile], piece_length_bytes: int, on_progress: Progress | None = None
+) -> list[HashTree]:
+    """`hash_files` in this thread, which blocks meanwhile."""
+    total_bytes = sum(file.size_bytes for file in files)
+    unit_bytes = min(piece_length_bytes, _BUFFER_BYTES)
+    stretches = list(_stretches(files))
+    roots = []
+    done_bytes = 0
+    _make_empty(files)
+    for stretch in stretches:
+        roots.append(_hash_stretch(stretch, unit_bytes))
+        done_bytes += stretch.end_bytes - stretch.begin_bytes
+        if on_progress is not None:
+            on_progress(done_bytes, total_bytes)
+    _sync(files)
+    return _trees(files, stretches, roots, unit_bytes, piece_length_bytes)
 
 
 def _stretches(files: Sequence[ContentFile]) -> Iterator[_Stretch]:
@@ -137,6 +158,21 @@ def _unit_roots(leaves: bytes, unit_bytes: int, *, is_whole: bool) -> bytes:
     )
 
 
+def _trees(
+    files: Sequence[ContentFile],
+    stretches: Sequence[_Stretch],
+    roots: Sequence[bytes],
+    unit_bytes: int,
+    piece_length_bytes: int,
+) -> list[HashTree]:
+    units: dict[tuple[str, ...], list[bytes]] = {file.path: [] for file in files}
+    for stretch, found in zip(stretches, roots, strict=True):
+        units[stretch.file.path].append(found)
+    return [
+        _tree(file, b"".join(units[file.path]), unit_bytes, piece_length_bytes) for file in files
+    ]
+
+
 def _tree(file: ContentFile, units: bytes, unit_bytes: int, piece_length_bytes: int) -> HashTree:
     if file.size_bytes == 0:
         return HashTree(None)
@@ -151,13 +187,13 @@ def _tree(file: ContentFile, units: bytes, unit_bytes: int, piece_length_bytes: 
     return HashTree(merkle_root(layer, padding_hash(piece_length_bytes)), layer)
 
 
-def _make_empty(file: ContentFile) -> None:
-    if file.copy_to is not None:
+def _make_empty(files: Sequence[ContentFile]) -> None:
+    for path in [file.copy_to for file in files if file.copy_to is not None]:
         try:
-            file.copy_to.parent.mkdir(parents=True, exist_ok=True)
-            file.copy_to.open("xb").close()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("xb").close()
         except OSError as error:
-            raise StorageError(f"cannot write {file.copy_to}: {error.strerror}") from error
+            raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _open(path: Path, flags: int) -> int:
@@ -188,11 +224,12 @@ def _write(file: ContentFile, descriptor: int, data: memoryview, at: int) -> Non
         raise StorageError(f"cannot write {file.copy_to}: {error.strerror}") from error
 
 
-def _sync(path: Path) -> None:
-    descriptor = _open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
+def _sync(files: Sequence[ContentFile]) -> None:
+    for path in [file.copy_to for file in files if file.copy_to is not None]:
+        descriptor = _open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        finally:
+            os.close(descriptor)

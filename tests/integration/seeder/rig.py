@@ -31,7 +31,7 @@ from seeder.origins.folder import FolderOrigin
 from seeder.origins.origin import Origin
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
-from seeder.publish import Release, publish
+from seeder.publish import Press, Release, publish
 from seeder.status import NodeState, ReleaseStatus
 from tests.pki import Leaf, SwarmPki, utc_now
 from tests.unit.seeder.fake_licensing import FakeLicensing
@@ -100,7 +100,7 @@ class NodeRig:
         album = make_album(self.root / f"album {release_id}", size_bytes=size_bytes)
         release = Release(album, ReleaseId(release_id), AudioFormat("flac"))
         async with self.licensing.client() as client:
-            entry = (await publish(release, origin=self.origin, licensing=client)).entry
+            entry = (await publish(release, Press(self.origin, client))).entry
         return self.licensing.torrents[entry.name]
 
     async def credential(self) -> Credential:

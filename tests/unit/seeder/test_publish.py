@@ -20,7 +20,7 @@ from client_lib.wire.licensing_api import Publication
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName
 from seeder.origins.folder import FolderOrigin
 from seeder.placing import Step
-from seeder.publish import Published, Release, publish
+from seeder.publish import Press, Published, Release, publish
 from seeder.staging import staging_folder
 from tests.unit.seeder.fake_licensing import FakeLicensing
 
@@ -60,7 +60,7 @@ def licensing() -> FakeLicensing:
 async def run(album: Path, origin: FolderOrigin, licensing: FakeLicensing) -> Published:
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     async with licensing.client() as client:
-        return await publish(release, origin=origin, licensing=client)
+        return await publish(release, Press(origin, client))
 
 
 async def test_published_album_is_in_the_origin_and_registered(
@@ -70,10 +70,7 @@ async def test_published_album_is_in_the_origin_and_registered(
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     async with licensing.client() as client:
         result = await publish(
-            release,
-            origin=origin,
-            licensing=client,
-            on_progress=lambda *step: steps.append(step),
+            release, Press(origin, client, on_progress=lambda *step: steps.append(step))
         )
     assert result.new
     assert result.entry.album.title == "My Album"
@@ -126,14 +123,14 @@ async def test_release_that_licensing_refuses_is_not_kept(
     album: Path, origin: FolderOrigin, licensing: FakeLicensing, tmp_path: Path
 ) -> None:
     """Somebody else registers other content while we copy."""
-    other = tmp_path / "other" / NAME
-    other.mkdir(parents=True)
+    other = tmp_path / "other"
+    other.mkdir()
     (other / "a").write_bytes(b"a")
     (other / "b").write_bytes(b"b")
+    torrent = create_torrent(other, name=NAME, ca_pem=licensing.pki.ca_pem)
 
     def overtake() -> None:
         licensing.before_publish = lambda: None
-        torrent = create_torrent(other, name=NAME, ca_pem=licensing.pki.ca_pem)
         licensing.register(NAME, Publication(Album(artist="a", title="b"), torrent))
 
     licensing.before_publish = overtake
@@ -202,7 +199,7 @@ async def test_source_that_changes_while_it_is_read_is_refused(
         release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
         async with licensing.client() as client:
             with pytest.raises(StorageError, match=r"changed while|No such file"):
-                await publish(release, origin=origin, licensing=client, on_progress=meddle)
+                await publish(release, Press(origin, client, on_progress=meddle))
         assert changed
         assert files_below(origin.root) == {}
     assert licensing.entries == []
@@ -234,12 +231,7 @@ async def test_cancelled_publish_leaves_nothing(
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     with trio.CancelScope() as scope:
         async with licensing.client() as client:
-            await publish(
-                release,
-                origin=origin,
-                licensing=client,
-                on_progress=lambda *_: trio.from_thread.run_sync(scope.cancel),
-            )
+            await publish(release, Press(origin, client, on_progress=lambda *_: scope.cancel()))
     assert scope.cancelled_caught
     assert files_below(origin.root) == {}
     assert licensing.entries == []

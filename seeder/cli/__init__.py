@@ -1,0 +1,1 @@
+"""`albumswarm-seeder`: the command line, a module a command."""
