@@ -46,6 +46,7 @@ class Ffmpeg:
                 _command(self.program, source, track, target, into),
                 stderr=words,
                 check=False,
+                deliver_cancel=_kill,
                 env=_environment(),
             )
         if limit.cancelled_caught:
@@ -96,6 +97,12 @@ def _command(
         *("-c:a", target.encoder, *target.options, *channels, "-af", resampled),
         *(*_BITEXACT, "-f", target.muxer, "-n", f"file:{into}"),
     ]
+
+
+async def _kill(process: trio.Process) -> None:
+    """At once: nobody wants what it was writing."""
+    process.kill()
+    await trio.lowlevel.checkpoint()
 
 
 def _environment() -> dict[str, str]:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -89,10 +90,20 @@ async def test_publishing_identical_content_again_is_a_no_op(
     album: Path, origin: FolderOrigin, licensing: FakeLicensing
 ) -> None:
     first = await run(album, origin, licensing)
-    before = files_below(origin.root)
-    again = await run(album, origin, licensing)
+    before, writes = files_below(origin.root), origin.root.stat().st_mtime_ns
+    (origin.root / ".staging" / "lock").unlink()
+    steps: list[Step] = []
+    release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
+    async with licensing.client() as client:
+        again = await publish(
+            release, Press(origin, client, on_progress=lambda step, *_: steps.append(step))
+        )
     assert (again.new, again.entry) == (False, first.entry)
+    assert set(steps) == {Step.HASHING}
     assert files_below(origin.root) == before
+    # Not even a staging folder was made, let alone a copy.
+    assert origin.root.stat().st_mtime_ns == writes
+    assert list((origin.root / ".staging").iterdir()) == []
     assert len(licensing.entries) == 1
 
 
@@ -165,6 +176,18 @@ async def test_torrent_without_content_is_completed_even_if_the_source_has_chang
     assert (origin.root / f"{NAME}.torrent").read_bytes() == licensing.torrents[NAME] != torrent
 
 
+async def test_damaged_content_is_named_and_not_taken_for_published(
+    album: Path, origin: FolderOrigin, licensing: FakeLicensing
+) -> None:
+    await run(album, origin, licensing)
+    (origin.content(NAME) / "CD 1" / "02.flac").write_bytes(b"short")
+    with pytest.raises(StorageError, match=r"5 bytes instead of 70000: delete .*rel-0001\.flac"):
+        await run(album, origin, licensing)
+    await trio.to_thread.run_sync(shutil.rmtree, origin.content(NAME))
+    await run(album, origin, licensing)
+    assert files_below(origin.content(NAME)) == files_below(album)
+
+
 async def test_folder_that_is_not_ours_is_never_touched(
     album: Path, origin: FolderOrigin, licensing: FakeLicensing
 ) -> None:
@@ -184,25 +207,38 @@ async def test_unreachable_licensing_leaves_the_origin_alone(
     assert not origin.root.exists()
 
 
+@pytest.mark.parametrize("is_taken", [False, True], ids=["new", "again"])
 async def test_source_that_changes_while_it_is_read_is_refused(
-    album: Path, origin: FolderOrigin, licensing: FakeLicensing
+    is_taken: bool, album: Path, origin: FolderOrigin, licensing: FakeLicensing, tmp_path: Path
 ) -> None:
-    for change in (grow, replace, add, remove):
+    if is_taken:  # nothing is copied then, and all the same nothing is said to be published
+        await run(album, origin, licensing)
+    before, entries = files_below(origin.root), list(licensing.entries)
+    for change in (grow, shrink, replace, add, remove, rename):
         changed = False
+        await trio.to_thread.run_sync(shutil.copytree, album, tmp_path / change.__name__)
 
         def meddle(step: Step, done: int, total: int) -> None:
             nonlocal changed
             if not changed:
                 changed = True
-                change(album)  # noqa: B023 - called within the iteration
+                change(tmp_path / change.__name__)  # noqa: B023 - called within the iteration
 
-        release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
+        release = Release(tmp_path / change.__name__, ReleaseId("rel-0001"), AudioFormat("flac"))
         async with licensing.client() as client:
             with pytest.raises(StorageError, match=r"changed while|No such file"):
                 await publish(release, Press(origin, client, on_progress=meddle))
         assert changed
-        assert files_below(origin.root) == {}
-    assert licensing.entries == []
+        assert files_below(origin.root) == before
+    assert licensing.entries == entries
+
+
+def shrink(album: Path) -> None:
+    os.truncate(album / "CD 1" / "02.flac", 60_000)
+
+
+def rename(album: Path) -> None:
+    (album / "CD 1" / "02.flac").rename(album / "CD 1" / "03.flac")
 
 
 def grow(album: Path) -> None:
