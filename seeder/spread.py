@@ -270,9 +270,15 @@ class Spread:
         return bool(self._fresh)
 
     def _find_fresh(self) -> None:
-        ours = (piece for piece in range(len(self._sizes)) if self._is_ours(piece))
-        fresh = [piece for piece in ours if not self._is_stale(piece)]
-        self._rng.shuffle(fresh)
+        if self._share is None:
+            self._fresh.clear()
+            return
+        number, of = self._share
+        count = len(self._sizes)
+        fresh = [piece for piece in range(number, count, of) if not self._is_stale(piece)]
+        # By keys, drawn at once: `shuffle` asks a SystemRandom's kernel for each, and every load
+        # of a release does this (0.5 ms against 0.1 for 400 pieces).
+        fresh.sort(key=array("I", self._rng.randbytes(4 * count)).__getitem__)
         self._fresh = deque(fresh)
 
     def _is_ours(self, piece: int) -> bool:

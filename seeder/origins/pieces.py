@@ -57,7 +57,13 @@ class PieceMap:
 
     def sizes(self) -> "array[int]":
         """Bytes of every piece."""
-        return array("I", (self.place(piece).length_bytes for piece in range(len(self))))
+        sizes = array("I")
+        for file in self._files:
+            whole, rest = divmod(file.length_bytes, self._piece_length_bytes)
+            sizes.extend(array("I", [self._piece_length_bytes]) * whole)
+            if rest:
+                sizes.append(rest)
+        return sizes
 
     def place(self, piece: int) -> Place:
         """Where one piece lies. Raises IndexError."""

@@ -55,7 +55,7 @@ async def _load(root: Path) -> dict[str, float]:
         catalogue,
         PieceMemory(1 << 20),
         Policy().tuning(),
-        random.Random(1),
+        random.SystemRandom(),  # as a node
     )
     hashes = [catalogue.named(TorrentName(name)) for name in names]
     wanted = [listing.info_hash_hex[:40] for listing in hashes if listing is not None]
