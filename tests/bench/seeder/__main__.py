@@ -8,6 +8,7 @@
 
 import argparse
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from tests.bench.report import Figure, figure, publish
@@ -24,13 +25,20 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--releases", type=int, default=2_000)
     parser.add_argument("--megabytes", type=int, default=512)
+    parser.add_argument("--only", choices=("loading", "publishing", "serving"))
     options = parser.parse_args()
+    parts = {
+        "loading": partial(_loading, runs=options.runs, releases=options.releases),
+        "publishing": partial(_publishing, runs=options.runs, megabytes=options.megabytes),
+        "serving": partial(_serving, runs=options.runs, megabytes=options.megabytes),
+    }
     with tempfile.TemporaryDirectory(prefix="bench-seeder-") as folder:
         root = Path(folder)
         figures = [
-            *_loading(root / "loading", options.runs, options.releases),
-            *_publishing(root / "publishing", options.runs, options.megabytes),
-            *_serving(root / "serving", options.runs, options.megabytes),
+            each
+            for part, measure in parts.items()
+            if options.only in (None, part)
+            for each in measure(root / part)
         ]
     publish("seeder", figures, against="peer")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import libtorrent as lt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from client_lib.errors import StorageError
@@ -46,6 +46,8 @@ EDGES = [0, 1, 16 * KIB - 1, 16 * KIB, 16 * KIB + 1, 64 * KIB, 512 * KIB, 512 * 
     sizes=st.lists(st.sampled_from(EDGES) | st.integers(0, 3 * MIB), min_size=2, max_size=6),
     piece_length_bytes=st.sampled_from([16 * KIB, 64 * KIB, 512 * KIB, MIB, 4 * MIB]),
 )
+@example(sizes=[MIB + 7, 512 * KIB + 1], piece_length_bytes=MIB)
+@example(sizes=[9 * MIB + 7, 5 * MIB], piece_length_bytes=4 * MIB)
 @settings(max_examples=25, deadline=None)
 def test_torrent_is_byte_for_byte_that_of_libtorrent(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], piece_length_bytes: int
