@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line; say what is missing where only the library was installed."""
     try:
-        from client_lib.cli import run
+        from client_lib.cli.app import run
     except ModuleNotFoundError as error:
         if error.name not in _CLI_EXTRA:
             raise
