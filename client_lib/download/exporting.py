@@ -18,9 +18,9 @@ _README = """{name}: for BitTorrent clients with SSL torrents (libtorrent 2, qBi
 {key}             its private key: whoever has it can download as you
 
 libtorrent: add the torrent paused, call set_ssl_certificate({certificate}, {key}, dh) of its
-torrent_handle with the files' paths, then resume it. `dh` is a file with Diffie-Hellman parameters, such as those of
-RFC 7919; without them (an empty path) there is a warning, and it works too. To be reached by
-others, listen for TLS: listen_interfaces "0.0.0.0:6881s".
+torrent_handle with the files' paths, then resume it. `dh` is a file with Diffie-Hellman
+parameters, such as those of RFC 7919; with an empty path there is a warning, and it works too.
+To be reached by others, listen for TLS: listen_interfaces "0.0.0.0:6881s".
 qBittorrent: torrents/add, then torrents/setSSLParameters of its Web API.
 
 After {until} peers and trackers refuse the certificate: `albumswarm export` again, into another

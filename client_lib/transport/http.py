@@ -160,7 +160,7 @@ async def open_http(
         await client.aclose()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)  # its headers hold the bearer
 class _Question:
     head: h11.Request
     body: bytes
