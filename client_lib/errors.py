@@ -19,6 +19,7 @@
     │   ├── AnnounceRefused                      the tracker's failure reason
     │   └── LicenceRefused                       a licence of ours that may not be used any more
     ├── UnreachableError                exit 4   nobody answered, or not with the right certificate
+    │   └── AnswerLost                           the connection broke before the whole answer
     ├── StorageError                    exit 1   a disk, folder or file of ours
     ├── DownloadError                   exit 1   an album that could not be completed
     └── SomeFailed                      exit 1   some of several things, each said when it failed
@@ -135,6 +136,10 @@ class UnreachableError(AlbumswarmError):
         super().__init__(f"{url}: {why}")
         self.url = url
         self.why = why
+
+
+class AnswerLost(UnreachableError):
+    """A connection that stood broke before the whole answer: what was asked may have been done."""
 
 
 class StorageError(AlbumswarmError):

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_lib.durable import private_folder, write_atomically, write_secret
 from client_lib.errors import CertificateError, StorageError, UsageError
+from client_lib.passphrase import Passphrase
 from client_lib.wire import certificates
 from licensing.authority import Authority, SerialNumbers, load_authority
 from licensing.config import CONFIG_NAME, LicensingConfig
 from licensing.issuers import key_id, load_private_key, private_pem, public_pem
-from licensing.passphrase import Passphrase
 from licensing.signer import TorrentSigner
 from licensing.stores import open_ledger
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import datetime as dt
-import fcntl
-import os
 import random
 import ssl
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ from client_lib.errors import (
     UnreachableError,
     UsageError,
 )
+from client_lib.locking import locked_file
 from client_lib.nursery import open_quiet_nursery
 from client_lib.transport.credential import Credential, keep_renewed, obtain_credential
 from client_lib.transport.licensing_client import LicensingClient, open_licensing
@@ -233,15 +232,9 @@ def _seeder_id(credential: Credential) -> str:
 @contextlib.contextmanager
 def _alone_in(data: Path) -> Iterator[None]:
     """Refuse to share a data folder with another node."""
-    path = data / "lock"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked_file(data / "lock"))
+        except BlockingIOError as error:
+            raise StorageError(f"{data}: another seeder is serving from this folder") from error
         yield
-    except BlockingIOError as error:
-        raise StorageError(f"{data}: another seeder is serving from this folder") from error
-    finally:
-        os.close(descriptor)

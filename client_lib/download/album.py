@@ -80,6 +80,7 @@ class AlbumDownload:
             ca=around.ca,
             now=around.clock(),
             rng=around.rng,
+            encryption=around.library.key_encryption(),
         )
         record = placement.place(around.library, licence, around.into)
         paths = local_paths([file.path for file in member.metainfo.files])
@@ -246,7 +247,12 @@ class AlbumDownload:
         ask = LicenceCertificateRequest(self._licence, around.licensing)
         try:
             renewed = await request_credential(
-                credential.path, ask, ca=around.ca, now=around.clock(), key=credential.key
+                credential.path,
+                ask,
+                ca=around.ca,
+                now=around.clock(),
+                key=credential.key,
+                encryption=credential.encryption,
             )
         except LicensingRefused as error:
             raise refusal(self._licence, error) from error

@@ -10,8 +10,8 @@ import libtorrent as lt
 import trio
 
 from client_lib.errors import DownloadError, StorageError
+from client_lib.swarm.hardening import FFDHE2048_PEM
 from client_lib.swarm.resume import ResumePoint
-from client_lib.swarm.settings import FFDHE2048_PEM
 from client_lib.wire.announce import NO_SOURCE
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.peer_protocol import PEER_ID_SEEDER

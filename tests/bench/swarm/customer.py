@@ -13,12 +13,8 @@ from typing import Any
 
 import libtorrent as lt
 
-from client_lib.swarm.settings import (
-    FFDHE2048_PEM,
-    SessionSettings,
-    limit_every_peer,
-    settings_pack,
-)
+from client_lib.swarm.hardening import FFDHE2048_PEM, limit_every_peer, settings_pack
+from client_lib.swarm.settings import SessionSettings
 
 PORT = 6881
 _PLAIN: dict[str, Any] = {

@@ -11,6 +11,7 @@ import trio
 from cryptography import x509
 
 from client_lib.download import Client, ClientSettings, SessionSettings, open_client
+from client_lib.protection import Protection
 from client_lib.wire import certificates
 from client_lib.wire.certificates import LicenceIdentity, SignerIdentity
 from client_lib.wire.licence import LicenceId
@@ -113,7 +114,7 @@ class Customer:
 
 @contextlib.asynccontextmanager
 async def customer(
-    shop: Shop, folder: Path, *, patience_s: float = 600.0
+    shop: Shop, folder: Path, *, patience_s: float = 600.0, secrets: Protection | None = None
 ) -> AsyncIterator[Customer]:
     """A device of the shop; `folder` is kept from one time to the next."""
     folder.mkdir(exist_ok=True)
@@ -125,6 +126,7 @@ async def customer(
             licensing_ca=shop.album.pki.ca_pem,
             session=SessionSettings(listen_port=port, listen_host=HOST),
             patience_s=patience_s,
+            secrets=secrets,
         )
         async with open_client(settings) as client:
             yield Customer(client, port)
