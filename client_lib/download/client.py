@@ -13,6 +13,7 @@ from cryptography import x509
 from client_lib.download import placement
 from client_lib.download.album import Surroundings
 from client_lib.download.event_box import EventBox
+from client_lib.download.fallback import FallbackTuning
 from client_lib.download.job import DownloadJob, running_job
 from client_lib.download.library import DeviceLibrary, DownloadState, Service
 from client_lib.download.naming import local_paths
@@ -136,6 +137,7 @@ class Client:
                     emit=box.put,
                     clock=utc_now,
                     rng=random.SystemRandom(),
+                    fallback=FallbackTuning(self._settings.web_seed_below_bytes_s),
                 )
                 concurrent = self._settings.concurrent_albums
                 async with running_job(

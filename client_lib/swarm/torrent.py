@@ -66,7 +66,10 @@ class TorrentStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """A connected peer. `pieces` is a bitmap, bit i for piece i; bytes are payload."""
+    """A connected peer. `pieces` is a bitmap, bit i for piece i; bytes are payload.
+
+    A `web_seed` (BEP 19) is a central seeder, too.
+    """
 
     address: str
     port: int
@@ -77,6 +80,7 @@ class PeerStatus:
     uploaded_bytes: int
     download_rate_bytes_s: int
     upload_rate_bytes_s: int
+    web_seed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,16 @@ class Torrent:
     def connect(self, address: str, port: int) -> None:
         """Try a peer besides those that the tracker names."""
         self._handle.connect_peer((address, port))
+
+    def use_web_seeds(self, urls: Sequence[str]) -> None:
+        """Fetch over HTTPS, too, from folders with the release in them (BEP 19)."""
+        for url in urls:
+            self._handle.add_url_seed(url)
+
+    def drop_web_seeds(self) -> None:
+        """Fetch from peers alone again."""
+        for url in self._handle.url_seeds():
+            self._handle.remove_url_seed(url)
 
     def announce(self) -> None:
         """Ask the tracker again now, within its minimum interval."""
@@ -287,15 +301,17 @@ def _piece_lengths(info: lt.torrent_info) -> list[int]:
 
 def _peer_status(peer: lt.peer_info) -> PeerStatus:
     address, port = peer.ip
+    web_seed = bool(peer.connection_type & (lt.peer_info.web_seed | lt.peer_info.http_seed))
     bits = "".join("1" if has else "0" for has in reversed(peer.pieces))
     return PeerStatus(
         address=address,
         port=port,
-        central_seeder=peer.pid.to_bytes().startswith(PEER_ID_SEEDER.encode()),
+        central_seeder=web_seed or peer.pid.to_bytes().startswith(PEER_ID_SEEDER.encode()),
         complete=bool(peer.flags & lt.peer_info.seed),
         pieces=int(bits or "0", 2),
         downloaded_bytes=peer.total_download,
         uploaded_bytes=peer.total_upload,
         download_rate_bytes_s=peer.payload_down_speed,
         upload_rate_bytes_s=peer.payload_up_speed,
+        web_seed=web_seed,
     )
