@@ -11,11 +11,14 @@ import trio
 
 from client_lib.errors import DownloadError, StorageError
 from client_lib.swarm.resume import ResumePoint
+from client_lib.swarm.seams import seams
 from client_lib.swarm.settings import FFDHE2048_PEM
 from client_lib.wire.announce import NO_SOURCE
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
+
+_PRIORITY = 4  # libtorrent's default
 
 
 class Phase(enum.StrEnum):
@@ -112,6 +115,8 @@ class Torrent:
         self._resume_points: list[ResumePoint | None] = []
         self._flushed = 0
         self._moved: list[str | None] = []
+        self._seams = seams(self._piece_lengths, info.piece_length())
+        self._held_back: set[int] = set()
 
     def __repr__(self) -> str:
         """Name it."""
@@ -178,7 +183,13 @@ class Torrent:
         self._handle.connect_peer((address, port))
 
     def use_web_seeds(self, urls: Sequence[str]) -> None:
-        """Fetch over HTTPS, too, from folders with the release in them (BEP 19)."""
+        """Fetch over HTTPS, too, from folders with the release in them (BEP 19).
+
+        Pieces at seams wait until the piece behind them is there (`client_lib.swarm.seams`).
+        """
+        there = self._handle.status().pieces
+        self._held_back = {p for p in self._seams if not there[p] and not there[p + 1]}
+        self._handle.prioritize_pieces([(piece, 0) for piece in self._held_back])
         for url in urls:
             self._handle.add_url_seed(url)
 
@@ -186,6 +197,8 @@ class Torrent:
         """Fetch from peers alone again."""
         for url in self._handle.url_seeds():
             self._handle.remove_url_seed(url)
+        self._handle.prioritize_pieces([(piece, _PRIORITY) for piece in self._held_back])
+        self._held_back.clear()
 
     def announce(self) -> None:
         """Ask the tracker again now, within its minimum interval."""
@@ -249,6 +262,10 @@ class Torrent:
         match alert:
             case lt.piece_finished_alert():
                 self.pieces_verified += 1
+                before = alert.piece_index - 1
+                if before in self._held_back:
+                    self._held_back.discard(before)
+                    self._handle.prioritize_pieces([(before, _PRIORITY)])
             case lt.save_resume_data_alert():
                 # Copied now: `params` lives in the alert, and reading it later is a crash.
                 have, unfinished = alert.params.have_pieces, alert.params.unfinished_pieces

@@ -31,8 +31,8 @@ def parse_target(target: str) -> Target | None:
     target = _SCHEME.sub("", target, count=1)
     if len(target) > 3 * MAX_PATH_BYTES + 256 or _BROKEN_ESCAPE.search(target):
         return None
-    root, folder, *names = target.split("/")
-    if root or folder != WEB_SEED_FOLDER or len(names) < 2:
+    folders, names = target.split("/")[:2], target.split("/")[2:]
+    if folders != ["", WEB_SEED_FOLDER] or len(names) < 2:
         return None
     try:
         name, *path = (unquote_to_bytes(part).decode() for part in names)
