@@ -50,7 +50,8 @@ class Body:
         self._later = itertools.chain.from_iterable(_cut(part, file) for part in parts)
         self._soon: deque[bytes | _Slice] = deque(itertools.islice(self._later, 1))
         self._now: deque[Chunk] = deque()
-        self._piece: int | None = None
+        self.flow = swarm.flow
+        """What it waits in line as."""
 
     async def prepare(self) -> None:
         """Read what comes first. Raises StorageError."""
@@ -61,8 +62,9 @@ class Body:
                 await trio.lowlevel.checkpoint()
                 return
             self._read_ahead()
-            self._piece = part.piece
             data = self._swarm.at_hand(part.piece) or await self._swarm.fetch(part.piece)
+            if data is None:  # the swarm has reported why
+                raise StorageError(f"{self._swarm.name}: piece {part.piece} cannot be had now")
             for begin in range(part.begin, part.end, _CHUNK_BYTES):
                 end = min(begin + _CHUNK_BYTES, part.end)
                 self._now.append(Chunk(memoryview(data)[begin:end], payload=True))
@@ -77,11 +79,6 @@ class Body:
             self._soon.extend(itertools.islice(self._later, 1))
         return chunk
 
-    def report(self, error: StorageError) -> None:
-        """Serve the piece that was read last to nobody any more."""
-        if self._piece is not None:
-            self._swarm.withhold(self._piece, error)
-
     def count(self, sent_bytes: int) -> None:
         """Note what was sent: a web seed's bytes are seeder bytes."""
         self._swarm.counters.uploaded_bytes += sent_bytes
@@ -91,11 +88,7 @@ class Body:
         for part in itertools.islice(self._later, self._ahead - len(self._soon)):
             self._soon.append(part)
             if isinstance(part, _Slice) and self._swarm.at_hand(part.piece) is None:
-                self._nursery.start_soon(self._warm, part.piece)
-
-    async def _warm(self, piece: int) -> None:
-        with contextlib.suppress(StorageError):  # told when the piece's turn comes
-            await self._swarm.fetch(piece)
+                self._nursery.start_soon(self._swarm.fetch, part.piece)
 
 
 @contextlib.asynccontextmanager

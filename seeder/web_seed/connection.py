@@ -223,8 +223,7 @@ class Connection:
         async with open_body(planned.swarm, planned.file, planned.answer.parts) as body:
             try:
                 await body.prepare()
-            except StorageError as error:
-                body.report(error)
+            except StorageError:
                 await self._send_answer(request, _unavailable("the file cannot be read now"))
                 return
             await self._send_head(planned.answer)
@@ -236,13 +235,12 @@ class Connection:
             try:
                 chunk = await body.next_chunk()
             except StorageError as error:
-                body.report(error)
                 # The head has promised more: closing is the only way to say so.
                 raise ConnectionAbortedError("the rest cannot be read") from error
             if chunk is None:
                 break
             if chunk.payload:
-                await self._around.pace.take(len(chunk.data))
+                await self._around.pace.take(len(chunk.data), body.flow)
             data: Any = chunk.data  # a view of the piece: h11 passes it through
             for raw in self._http.send_with_data_passthrough(h11.Data(data=data)) or ():
                 await self._send(raw)
