@@ -175,6 +175,9 @@ listen = {_toml(config.listen)}
 # Base URLs of all trackers. A swarm lives on one of them and moves on when that one dies.
 trackers = {_toml(config.trackers)}
 
+# Base URLs of the seeders' web seeds, for customers whose network blocks BitTorrent.
+web_seeds = {_toml(config.web_seeds)}
+
 # Who payment tokens must be meant for (`aud`). Empty: public_url.
 audience = {_toml(config.audience)}
 

@@ -25,6 +25,7 @@ async def serve_command(
     *,
     tracker: Several = (),
     port: int | None = None,
+    web_seed_port: int | None = None,
     listen_host: str | None = None,
     upload_limit: str | None = None,
     policy: Literal["thrifty", "balanced", "fast"] | None = None,
@@ -44,6 +45,9 @@ async def serve_command(
         Base URL of a tracker, https://host:port; may be given several times.
     port
         Port for peers, 6881 by default; 0 takes any free one.
+    web_seed_port
+        Port of an HTTPS web seed for customers whose network blocks BitTorrent; none without it.
+        The API key needs the web seed's host names. 0 takes any free port.
     listen_host
         Listen on this address only.
     upload_limit
@@ -61,6 +65,7 @@ async def serve_command(
         licensing,
         trackers=tracker or None,
         port=port,
+        web_seed_port=web_seed_port,
         listen_host=listen_host,
         upload_limit=upload_limit,
         policy=policy,
@@ -104,6 +109,9 @@ def _table(status: NodeStatus) -> Table:
         f"{status.seeder_id}, port {status.port}, {status.policy}: {status.state}, "
         f"as of {age_s:.0f} s ago, {status.customers} customers"
     )
+    if status.web_seed_port is not None:
+        sent = f"{status.web_seed_bytes / 1e6:.1f} MB"
+        heading += f"; web seed on port {status.web_seed_port}, {sent} since the start"
     table = Table(title=heading)
     for column in ("release", "MB", "MB uploaded", "customers", "copies with them", "problem"):
         table.add_column(column)

@@ -5,6 +5,7 @@ import datetime as dt
 import random
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -21,7 +22,12 @@ from client_lib.errors import (
 )
 from client_lib.locking import locked_file
 from client_lib.nursery import open_quiet_nursery
-from client_lib.transport.credential import Credential, keep_renewed, obtain_credential
+from client_lib.transport.credential import (
+    Credential,
+    RequestCertificate,
+    keep_renewed,
+    obtain_credential,
+)
 from client_lib.transport.licensing_client import LicensingClient, open_licensing
 from client_lib.transport.listening import open_sockets
 from client_lib.transport.revocations import RevocationFeed
@@ -37,6 +43,7 @@ from seeder.origins.configured import configured_origin
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.status import NodeState, totals_so_far, write_status
+from seeder.web_seed.hosting import Hosting, host_web_seed
 
 _REPORT_S = 1.0
 _CRL_POLL_S = 5.0
@@ -112,6 +119,30 @@ async def serve(
             clock=clock,
             max_connections=config.max_connections,
         )
+        hosting: Hosting | None = None
+        if config.web_seed_port is not None:
+            hosting = await host_web_seed(
+                data,
+                (config.listen_host or "", config.web_seed_port),
+                licensing.web_seed_certificate,
+                ca=ca,
+                find_swarm=node.shelf.find,
+                is_revoked=revocations.is_revoked,
+                pace=node.pace,  # one line for peers and web seed
+                max_connections=config.max_connections,
+                clock=clock,
+                rng=rng,
+            )
+
+        def cut_revoked(_: object) -> None:
+            listener.cut_revoked()
+            if hosting is not None:
+                hosting.web_seed.cut_revoked()
+
+        def present(credential: Credential) -> None:
+            node.credential = credential
+            _load((inward, outward), credential)
+
         async with open_quiet_nursery() as goodbyes:
             announcements = Announcements(
                 goodbyes, outward, Announced(fleet.seeder_id, port, trackers), rng=rng
@@ -122,7 +153,7 @@ async def serve(
                         licensing,
                         every_s=_CRL_POLL_S,
                         clock=clock,
-                        on_change=lambda _: listener.cut_revoked(),
+                        on_change=cut_revoked,
                         task_status=task_status,
                     )
                 )
@@ -130,15 +161,27 @@ async def serve(
                 nursery.start_soon(listener.serve, sockets)
                 nursery.start_soon(lambda: fleet.follow(outward, rng=rng))
                 nursery.start_soon(_follow, catalogue, licensing, config.poll_s)
-                nursery.start_soon(_report, node, listener, data)
-                nursery.start_soon(_renew, node, (inward, outward), licensing, ca, clock, rng)
-                log.info("serving", port=port, seeder_id=fleet.seeder_id)
+                nursery.start_soon(_report, node, listener, hosting, data)
+                renew = partial(_renew, ca=ca, clock=clock, rng=rng)
+                nursery.start_soon(renew, credential, licensing.host_certificate, present)
+                if hosting is not None:
+                    nursery.start_soon(hosting.web_seed.serve, hosting.sockets)
+                    nursery.start_soon(
+                        renew,
+                        hosting.credential,
+                        licensing.web_seed_certificate,
+                        partial(_load, (hosting.context,)),
+                    )
+                web_seed_port = hosting.port if hosting is not None else None
+                log.info(
+                    "serving", port=port, seeder_id=fleet.seeder_id, web_seed_port=web_seed_port
+                )
                 task_status.started(port)
                 await stop.wait()
                 nursery.cancel_scope.cancel()
             await announcements.close()
             goodbyes.cancel_scope.cancel()
-        last = node.snapshot(NodeState.STOPPED, listener)
+        last = node.snapshot(NodeState.STOPPED, listener, hosting)
         write_status(data, last)
         log.info("stopped", uploaded_bytes=last.uploaded_total_bytes)
 
@@ -159,11 +202,11 @@ async def _follow(catalogue: Catalogue, licensing: LicensingClient, poll_s: floa
         await trio.sleep(poll_s)
 
 
-async def _report(node: Node, listener: Listener, data: Path) -> None:
+async def _report(node: Node, listener: Listener, hosting: Hosting | None, data: Path) -> None:
     trouble: str | None = None
     while True:
         try:
-            status = node.snapshot(NodeState.SERVING, listener)
+            status = node.snapshot(NodeState.SERVING, listener, hosting)
             await trio.to_thread.run_sync(write_status, data, status)
             trouble = None
         except StorageError as error:  # a full disk: customers must not notice
@@ -174,21 +217,22 @@ async def _report(node: Node, listener: Listener, data: Path) -> None:
 
 
 async def _renew(
-    node: Node,
-    contexts: tuple[ssl.SSLContext, ...],
-    licensing: LicensingClient,
+    credential: Credential,
+    ask: RequestCertificate,
+    present: Callable[[Credential], None],
+    *,
     ca: x509.Certificate,
     clock: Callable[[], dt.datetime],
     rng: random.Random,
 ) -> None:
-    """Keep the certificate fresh. A refusal is reported and tried again: the operator may mend it,
+    """Keep a certificate fresh. A refusal is reported and tried again: the operator may mend it,
     and until the certificate expires customers are served."""
 
-    async def renewed(credential: Credential) -> None:
-        node.credential = credential
-        for context in contexts:  # from the next connection on
-            load_credential(context, credential.path)
-        log.info("certificate renewed", expires_at=credential.certificate.not_valid_after_utc)
+    async def renewed(new: Credential) -> None:
+        nonlocal credential
+        credential = new
+        present(new)
+        log.info("certificate renewed", expires_at=new.certificate.not_valid_after_utc)
         await trio.lowlevel.checkpoint()
 
     def delayed(error: Exception) -> None:
@@ -197,8 +241,8 @@ async def _renew(
     while True:
         try:
             await keep_renewed(
-                node.credential,
-                licensing.host_certificate,
+                credential,
+                ask,
                 ca=ca,
                 clock=clock,
                 rng=rng,
@@ -206,9 +250,15 @@ async def _renew(
                 on_delayed=delayed,
             )
         except (LicensingRefused, CertificateError) as error:
-            expires_at = node.credential.certificate.not_valid_after_utc
+            expires_at = credential.certificate.not_valid_after_utc
             log.error("certificate renewal refused", error=str(error), expires_at=expires_at)
         await trio.sleep(_RETRY_REFUSED_S)
+
+
+def _load(contexts: tuple[ssl.SSLContext, ...], credential: Credential) -> None:
+    """Show a certificate from the next connection on."""
+    for context in contexts:
+        load_credential(context, credential.path)
 
 
 async def _swarm_ca(data: Path, licensing: LicensingClient) -> x509.Certificate:

@@ -22,8 +22,9 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `data`: the node's own folder. `origin`: the published releases, `<data>/origin` by default.
     `licensing_url` and `licensing_ca`: the licensing service, and the certificate to trust it by
     (a PEM file; the system's roots by default). `api_key_file`: the key for it. `trackers`: base
-    URLs, `https://host:port`. `port`: for peers, 0 for any free one. `listen_host`: an address
-    instead of all. `upload_limit`: bytes/s over all releases, a number or `16MB`; 0 for none.
+    URLs, `https://host:port`. `port`: for peers, 0 for any free one. `web_seed_port`:
+    for the web seed, which there is only where a port is given. `listen_host`: an address instead
+    of all. `upload_limit`: bytes/s over all releases, a number or `16MB`; 0 for none.
     `poll_s`: seconds
     between two looks at the catalogue. `policy`: `thrifty`, `balanced` or `fast`; `min_rate`: no
     customer shall gain less while the node has spare capacity. `addresses`: those under which
@@ -40,6 +41,7 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_key_file: str | None = None
     trackers: tuple[str, ...] = ()
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 6881
+    web_seed_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None = None
     listen_host: str | None = None
     upload_limit: int | str = 0
     policy: Literal["thrifty", "balanced", "fast"] = "balanced"

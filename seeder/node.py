@@ -21,6 +21,7 @@ from seeder.piece_memory import PieceMemory
 from seeder.shelf import Shelf
 from seeder.spread import Tuning
 from seeder.status import NodeState, NodeStatus, ReleaseStatus
+from seeder.web_seed.hosting import Hosting
 
 _INTERVAL_S = 0.5
 log = structlog.get_logger()
@@ -90,7 +91,9 @@ class Node:
             self.shelf.put_idle_away(now_s)
             await trio.sleep(_INTERVAL_S)
 
-    def snapshot(self, state: NodeState, listener: Listener) -> NodeStatus:
+    def snapshot(
+        self, state: NodeState, listener: Listener, hosting: Hosting | None = None
+    ) -> NodeStatus:
         """The node at this moment."""
         totals = self.shelf.uploaded()
         loaded = {here.swarm.name: here.swarm for here in self.shelf.loaded.values()}
@@ -123,6 +126,8 @@ class Node:
             customers=sum(release.customers for release in releases),
             refused_connections=listener.refused,
             releases=tuple(releases),
+            web_seed_port=hosting.port if hosting else None,
+            web_seed_bytes=hosting.web_seed.sent_bytes if hosting else 0,
         )
 
     def _share_out(self) -> None:

@@ -77,7 +77,7 @@ class Shelf:
         """Forget releases that have had no customer for a while."""
         for key, here in list(self.loaded.items()):
             here.swarm.hold()
-            if here.swarm.connections:
+            if here.swarm.connections or here.swarm.readers:
                 here.idle_since_s = now_s
             elif now_s - here.idle_since_s >= IDLE_S:
                 del self.loaded[key]

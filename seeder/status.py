@@ -58,6 +58,9 @@ class NodeStatus(msgspec.Struct, frozen=True):
     refused_connections: int
     """Connections that never became a customer's: no licence, or no room."""
     releases: tuple[ReleaseStatus, ...]
+    web_seed_port: int | None = None
+    web_seed_bytes: int = 0
+    """What the web seed has sent since the node started; among `uploaded_total_bytes`."""
 
 
 def write_status(data: Path, status: NodeStatus) -> None:

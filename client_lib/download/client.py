@@ -15,6 +15,7 @@ from client_lib.download.account import Account, connected
 from client_lib.download.album import Surroundings
 from client_lib.download.event_box import EventBox
 from client_lib.download.exporting import export_membership
+from client_lib.download.fallback import FallbackTuning
 from client_lib.download.job import DownloadJob, running_job
 from client_lib.download.library import DownloadState, Service
 from client_lib.download.naming import local_paths
@@ -93,6 +94,7 @@ class Client(Account):
                     emit=box.put,
                     clock=utc_now,
                     rng=random.SystemRandom(),
+                    fallback=FallbackTuning(self._settings.web_seed_below_bytes_s),
                 )
                 concurrent = self._settings.concurrent_albums
                 async with running_job(

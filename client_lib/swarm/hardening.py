@@ -62,6 +62,9 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         "tracker_completion_timeout": 20,
         "tracker_receive_timeout": 10,
         "stop_tracker_timeout": 2,
+        # By default a web seed whose name was not found once is left alone for half an hour.
+        "web_seed_name_lookup_retry": 30,
+        "urlseed_wait_retry": 10,
         "upload_rate_limit": settings.upload_limit_bytes_s,
         "download_rate_limit": settings.download_limit_bytes_s,
         "connections_limit": 2000 if settings.central_seeder else 300,

@@ -25,6 +25,7 @@ from client_lib.wire.licensing_api import (
     CataloguePage,
     CertificateAnswer,
     CertificateRequest,
+    HostCertificateRequest,
     Library,
     Publication,
     PurchaseAnswer,
@@ -147,9 +148,13 @@ class LicensingClient:
 
     async def host_certificate(self, csr: str) -> CertificateAnswer:
         """Get the certificate that our API key stands for: a seeder's or a tracker's."""
-        return await self._post(
-            "/v1/hosts/certificate", CertificateRequest(csr=csr), CertificateAnswer
-        )
+        request = HostCertificateRequest(csr=csr)
+        return await self._post("/v1/hosts/certificate", request, CertificateAnswer)
+
+    async def web_seed_certificate(self, csr: str) -> CertificateAnswer:
+        """Get the host certificate of a seeder's web seed, for the API key's host names."""
+        request = HostCertificateRequest(csr=csr, web_seed=True)
+        return await self._post("/v1/hosts/certificate", request, CertificateAnswer)
 
     async def _post(self, path: str, request: msgspec.Struct, type_: type[R]) -> R:
         answer = await self._call("POST", path, body=msgspec.json.encode(request))

@@ -15,7 +15,7 @@ import trio
 
 from client_lib.errors import CertificateError, PeerProtocolError, StorageError
 from client_lib.nursery import leaves, open_quiet_nursery
-from client_lib.transport.stream import PeerStream
+from client_lib.transport.stream import AcceptedStream
 from client_lib.wire import certificates, peer_protocol
 from client_lib.wire.announce import PeerId
 from client_lib.wire.certificates import LicenceIdentity
@@ -59,7 +59,7 @@ class Connection:
 
     def __init__(
         self,
-        stream: PeerStream,
+        stream: AcceptedStream,
         *,
         find_swarm: FindSwarm,
         is_revoked: Callable[[int], bool],

@@ -1,21 +1,19 @@
 """Where customers come in: TLS on listening sockets, as many connections as the node can bear."""
 
-import contextlib
 import datetime as dt
-import errno
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import trio
 
-from client_lib.transport.stream import PeerStream
+from client_lib.transport.listening import accept_clients
+from client_lib.transport.stream import AcceptedStream
 from seeder.peers.connection import Connection, FindSwarm
 from seeder.peers.pace import Pace
 
-_ACCEPTS_PER_TURN = 16
-_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _TCP_NOTSENT_LOWAT = 25
 _UNSENT_BYTES = 128 << 10
 """What may wait in the kernel beyond what the line has under way: what is sent next stays ours to
@@ -50,8 +48,14 @@ class Listener:
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Accept on all sockets, for ever. Closes them, and every connection."""
         async with trio.open_nursery() as connections:
+
+            def admit(accepted: socket.socket, _: object) -> None:
+                self._admit(accepted, connections)
+
             for listening in sockets:
-                connections.start_soon(self._accept, listening, connections)
+                connections.start_soon(
+                    partial(accept_clients, listening, admit, on_exhausted=_no_room)
+                )
 
     def cut_revoked(self) -> None:
         """End the connections whose certificate was revoked."""
@@ -59,34 +63,12 @@ class Listener:
             if connection.serial is not None and self._is_revoked(connection.serial):
                 connection.scope.cancel()
 
-    async def _accept(self, listening: socket.socket, connections: trio.Nursery) -> None:
-        with contextlib.closing(listening):
-            try:
-                while True:
-                    await trio.lowlevel.wait_readable(listening)
-                    for _ in range(_ACCEPTS_PER_TURN):
-                        try:
-                            accepted, _ = listening.accept()
-                        except BlockingIOError:
-                            break
-                        except OSError as error:
-                            if error.errno in _OUT_OF_FILES:
-                                structlog.get_logger().warning(
-                                    "accept failed", reason=error.strerror
-                                )
-                                await trio.sleep(0.1)
-                            break  # otherwise the client has gone already
-                        self._admit(accepted, connections)
-            finally:
-                trio.lowlevel.notify_closing(listening)
-
     def _admit(self, accepted: socket.socket, connections: trio.Nursery) -> None:
         if len(self.connections) >= self._max_connections:
             self.refused += 1
             accepted.close()
             return
         try:
-            accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             tls = self._context.wrap_socket(
@@ -96,7 +78,7 @@ class Listener:
             accepted.close()
             return
         connection = Connection(
-            PeerStream(tls),
+            AcceptedStream(tls),
             find_swarm=self._find_swarm,
             is_revoked=self._is_revoked,
             pace=self._pace,
@@ -111,6 +93,10 @@ class Listener:
         finally:
             self.connections.discard(connection)
             self.refused += connection.swarm is None
+
+
+def _no_room(reason: str) -> None:
+    structlog.get_logger().warning("accept failed", reason=reason)
 
 
 def _remember_name(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:

@@ -14,7 +14,7 @@ from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.peer_protocol import Request
 from client_lib.wire.release import TorrentName
 from seeder.origins.origin import Origin
-from seeder.origins.pieces import PieceMap
+from seeder.origins.pieces import FilePieces, PieceMap
 from seeder.peers.pace import Flow
 from seeder.piece_memory import PieceId, PieceMemory
 from seeder.spread import Customer, Spread, Tuning
@@ -28,6 +28,8 @@ class Counters:
     """Of one release since it was loaded."""
 
     uploaded_bytes: int = 0
+    web_seed_bytes: int = 0
+    """Of these, what the web seed has sent."""
     refused_requests: int = 0
 
 
@@ -61,6 +63,8 @@ class Swarm:
         self.info_hash: InfoHash = torrent.info_hash
         self.counters = Counters()
         self.connections: dict[Customer, CustomerConnection] = {}
+        self.readers = 0
+        """Visitors of the web seed that are being sent something."""
         self.flow = Flow()
         self._map = PieceMap(torrent)
         self._reader = origin.reader(torrent, self._map)
@@ -96,6 +100,10 @@ class Swarm:
         end_bytes = request.begin_bytes + request.length_bytes
         return end_bytes <= self._map.place(request.piece).length_bytes
 
+    def file(self, path: tuple[str, ...]) -> FilePieces | None:
+        """A file of the release, by its exact path."""
+        return self._map.file(path)
+
     def at_hand(self, piece: int) -> bytes | None:
         """A verified piece, if it is in memory."""
         return self._memory.cached(PieceId(self.info_hash.sha256, piece))
@@ -120,4 +128,4 @@ class Swarm:
 
     def hold(self) -> None:
         """Tell the origin whether somebody is downloading."""
-        self._reader.hold(in_use=self.spread.leechers > 0)
+        self._reader.hold(in_use=self.spread.leechers > 0 or self.readers > 0)

@@ -42,6 +42,7 @@ class Shop:
     signing_pki: SwarmPki | None = None
     records: list[LicenceRecord] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    web_seeds: tuple[str, ...] = ()
 
     def sell(self, number: int = 1) -> LicenceRecord:
         """One more licence of the album, with its signed torrent."""
@@ -56,7 +57,7 @@ class Shop:
         pki = pki or self.album.pki
         signer = pki.issue(SignerIdentity(1, STORE))
         url = f"https://localhost:1/announce/{licence_id}"
-        what = Stamp(licence_id, NAME, ((url,),), utc_now())
+        what = Stamp(licence_id, NAME, ((url,),), utc_now(), self.web_seeds)
         return stamp(
             self.album.metainfo, what, store=STORE, certificate=signer.certificate, key=signer.key
         )
