@@ -23,6 +23,7 @@ from client_lib.errors import (
 )
 from client_lib.nursery import open_quiet_nursery
 from client_lib.transport.credential import Credential, keep_renewed, obtain_credential
+from client_lib.transport.exposition import serve_metrics
 from client_lib.transport.licensing_client import LicensingClient, open_licensing
 from client_lib.transport.listening import open_sockets
 from client_lib.transport.revocations import RevocationFeed
@@ -32,8 +33,13 @@ from client_lib.wire.certificates import SeederIdentity
 from seeder.announcing import Announced, Announcements
 from seeder.catalogue import Catalogue
 from seeder.config import SeederConfig
+from seeder.control import serve_questions
+from seeder.draining import forget_order, read_order
 from seeder.fleet import Fleet
+from seeder.metrics import Metrics
 from seeder.node import Node, Policy
+from seeder.observer import Observer
+from seeder.origins.bucket import BucketOrigin
 from seeder.origins.configured import configured_origin
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
@@ -112,7 +118,20 @@ async def serve(
             pace=node.pace,
             clock=clock,
             max_connections=config.max_connections,
+            takes=node.takes,
         )
+        observer = Observer(
+            node,
+            listener,
+            revocations,
+            clock,
+            upload_limit_bytes_s,
+            origin.cache if isinstance(origin, BucketOrigin) else None,
+            config.price_per_gb,
+            config.currency,
+        )
+        if (order := read_order(data)) is not None:
+            node.go_on_draining(order)
         async with open_quiet_nursery() as goodbyes:
             announcements = Announcements(
                 goodbyes, outward, Announced(fleet.seeder_id, port, trackers), rng=rng
@@ -131,16 +150,19 @@ async def serve(
                 nursery.start_soon(listener.serve, sockets)
                 nursery.start_soon(lambda: fleet.follow(outward, rng=rng))
                 nursery.start_soon(_follow, catalogue, licensing, config.poll_s)
-                nursery.start_soon(_report, node, listener, data)
+                nursery.start_soon(_report, observer, data)
+                nursery.start_soon(_stop_when_drained, node, stop)
+                shown = await _show(config, nursery, node, listener, observer)
                 nursery.start_soon(_renew, node, (inward, outward), licensing, ca, clock, rng)
-                log.info("serving", port=port, seeder_id=fleet.seeder_id)
+                log.info("serving", port=port, seeder_id=fleet.seeder_id, **shown)
                 task_status.started(port)
                 await stop.wait()
                 nursery.cancel_scope.cancel()
             await announcements.close()
             goodbyes.cancel_scope.cancel()
-        last = node.snapshot(NodeState.STOPPED, listener)
+        last = observer.status(NodeState.STOPPED)
         write_status(data, last)
+        forget_order(data)
         log.info("stopped", uploaded_bytes=last.uploaded_total_bytes)
 
 
@@ -160,11 +182,43 @@ async def _follow(catalogue: Catalogue, licensing: LicensingClient, poll_s: floa
         await trio.sleep(poll_s)
 
 
-async def _report(node: Node, listener: Listener, data: Path) -> None:
+async def _stop_when_drained(node: Node, stop: trio.Event) -> None:
+    await node.drained.wait()
+    stop.set()
+
+
+async def _show(
+    config: SeederConfig,
+    nursery: trio.Nursery,
+    node: Node,
+    listener: Listener,
+    observer: Observer,
+) -> dict[str, str]:
+    """Listen to the operator: the control socket, and metrics if they are wanted."""
+    clock = observer.clock
+    await nursery.start(
+        lambda task_status: serve_questions(
+            config.data_folder, node, listener, clock=clock, task_status=task_status
+        )
+    )
+    if config.metrics_address is None:
+        return {}
+    metrics = Metrics()
+
+    async def exposition() -> bytes:
+        await trio.lowlevel.checkpoint()
+        return metrics.exposition(observer.status())
+
+    sockets = await open_sockets(*config.metrics_address)
+    nursery.start_soon(serve_metrics, sockets, exposition)
+    return {"metrics": f"localhost:{sockets[0].getsockname()[1]}"}
+
+
+async def _report(observer: Observer, data: Path) -> None:
     trouble: str | None = None
     while True:
         try:
-            status = node.snapshot(NodeState.SERVING, listener)
+            status = observer.status()
             await trio.to_thread.run_sync(write_status, data, status)
             trouble = None
         except StorageError as error:  # a full disk: customers must not notice

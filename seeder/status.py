@@ -11,15 +11,19 @@ import msgspec
 
 from client_lib.durable import read_file, write_atomically
 from client_lib.errors import StorageError
+from client_lib.wire.demand import FleetMember
 from client_lib.wire.release import TorrentName
+from seeder.draining import DrainState
+from seeder.peers.refusal import Refusal
 
 _FILE = "status.json"
 
 
 class NodeState(enum.StrEnum):
-    """Whether the node is there. A killed one stays `serving`: compare `updated_at`."""
+    """Whether the node is there. A killed one stays as it was: compare `updated_at`."""
 
     SERVING = "serving"
+    DRAINING = "draining"
     STOPPED = "stopped"
 
 
@@ -39,11 +43,72 @@ class ReleaseStatus(msgspec.Struct, frozen=True):
     customers: int
     leechers: int
     copies: float
+    gained_bytes: int = 0
+    """What its customers have gained while they were connected here, from anybody, since it was
+    loaded last."""
+    offload: float | None = None
+    """Share of `gained_bytes` that others brought: customers, and other nodes. None: of nothing."""
     problem: str | None = None
 
 
+class LineStatus(msgspec.Struct, frozen=True):
+    """The node's line: payload over the last ten seconds, and its limit (0: none)."""
+
+    upload_bytes_s: int
+    limit_bytes_s: int
+
+
+class TrackerStatus(msgspec.Struct, frozen=True):
+    """A tracker as the node knows it; `problem` is None while it answers."""
+
+    url: str
+    problem: str | None
+
+
+class MemoryStatus(msgspec.Struct, frozen=True):
+    """Verified pieces in memory. Hits are blocks, misses are pieces that were read.
+
+    `damaged` and `unreadable` count the reads that failed.
+    """
+
+    used_bytes: int
+    capacity_bytes: int
+    hits: int
+    misses: int
+    damaged: int
+    unreadable: int
+
+
+class CacheStatus(msgspec.Struct, frozen=True):
+    """A bucket's pieces on the node's disk; evictions are of releases."""
+
+    used_bytes: int
+    capacity_bytes: int
+    hits: int
+    misses: int
+    evictions: int
+    problem: str | None
+
+
+class CrlStatus(msgspec.Struct, frozen=True):
+    """The revocation list: `age_s` since licensing confirmed it, None without one."""
+
+    number: int | None
+    revoked: int
+    age_s: float | None
+    current: bool
+
+
+class CostStatus(msgspec.Struct, frozen=True):
+    """What the node's uploads cost: 10^9 bytes, and all of `uploaded_total_bytes`."""
+
+    per_gb: float
+    currency: str
+    total: float
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
-    """One node."""
+    """One node. Members are only ever added to it."""
 
     seeder_id: str
     port: int
@@ -58,6 +123,21 @@ class NodeStatus(msgspec.Struct, frozen=True):
     refused_connections: int
     """Connections that never became a customer's: no licence, or no room."""
     releases: tuple[ReleaseStatus, ...]
+    refused: dict[Refusal, int]
+    """`refused_connections` by reason."""
+    revoked_cuts: int
+    """Connections that were ended because the licence was revoked."""
+    loaded_releases: int
+    line: LineStatus
+    fleet: tuple[FleetMember, ...]
+    """All nodes, as the trackers tell it."""
+    trackers: tuple[TrackerStatus, ...]
+    memory: MemoryStatus
+    crl: CrlStatus
+    cost: CostStatus
+    cache: CacheStatus | None = None
+    """None where the origin is a folder."""
+    drain: DrainState | None = None
 
 
 def write_status(data: Path, status: NodeStatus) -> None:

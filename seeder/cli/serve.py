@@ -29,6 +29,7 @@ async def serve_command(
     policy: Literal["thrifty", "balanced", "fast"] | None = None,
     min_rate: str | None = None,
     poll_s: float | None = None,
+    metrics_listen: str | None = None,
     common: CommonOptions = NO_COMMON,
     licensing: LicensingOptions = NO_LICENSING,
 ) -> None:
@@ -54,6 +55,8 @@ async def serve_command(
         No customer shall gain less while there is capacity, such as 100kB (bytes/s).
     poll_s
         Seconds between two looks at the catalogue.
+    metrics_listen
+        host:port on loopback for Prometheus' /metrics; none by default.
     """
     config = configured(
         common,
@@ -65,6 +68,7 @@ async def serve_command(
         policy=policy,
         min_rate=min_rate,
         poll_s=poll_s,
+        metrics_listen=metrics_listen,
     )
     configure_logs()
 
