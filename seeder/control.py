@@ -17,7 +17,7 @@ from seeder.draining import DrainOrder, DrainState
 from seeder.node import Node
 from seeder.peers.listener import Listener
 
-LONGEST_DRAIN_S = 7 * 86_400
+_LONGEST_DRAIN_S = 7 * 86_400
 _MAX_BYTES = 4_096
 _ANSWER_S = 15.0
 
@@ -25,7 +25,7 @@ _ANSWER_S = 15.0
 class Drain(msgspec.Struct, frozen=True, tag="drain"):
     """Leave when nobody needs you, and in `deadline_s` at the latest."""
 
-    deadline_s: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_DRAIN_S)]
+    deadline_s: Annotated[float, msgspec.Meta(ge=0, le=_LONGEST_DRAIN_S)]
 
 
 class Stay(msgspec.Struct, frozen=True, tag="stay"):

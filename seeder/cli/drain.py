@@ -1,21 +1,21 @@
 """Take a node out of the fleet."""
 
 import datetime as dt
-import re
 from pathlib import Path
 
 import trio
 
 from client_lib.console import print_json, print_text
 from client_lib.errors import StorageError, UnreachableError, UsageError
+from seeder.cli.durations import seconds
 from seeder.cli.root import NO_COMMON, CommonOptions, Flag, app
 from seeder.config import configure
-from seeder.control import LONGEST_DRAIN_S, Drain, Look, Reply, Stay, ask_node
+from seeder.control import Drain, Look, Reply, Stay, ask_node
 from seeder.status import NodeState, read_status
 
-_DURATION = re.compile(r"([0-9]{1,7})\s*(s|min|h)?")
-_UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600}
 _LOOK_S = 0.5
+_GONE_S = 15.0
+"""A node that says goodbye to its trackers takes a few seconds; its status is as old then."""
 
 
 @app.command(name="drain")
@@ -47,7 +47,7 @@ async def drain_command(
     data = configure(common.config, data=common.data, origin=common.origin).data_folder
     if undo and wait:
         raise UsageError("--undo and --wait: a node that stays does not end")
-    question = Stay() if undo else Drain(_seconds(deadline))
+    question = Stay() if undo else Drain(seconds("--deadline", deadline))
     reply = await ask_node(data, question)
     if json:
         print_json(reply)
@@ -80,10 +80,6 @@ async def _until_ended(data: Path, reply: Reply, *, quiet: bool) -> None:
         print_text(f"{status.seeder_id} has ended")
 
 
-_GONE_S = 15.0
-"""A node that says goodbye to its trackers takes a few seconds; its status is as old then."""
-
-
 def _told(reply: Reply) -> str:
     drain = reply.drain
     if drain is None:
@@ -98,11 +94,3 @@ def _told(reply: Reply) -> str:
         f"{reply.seeder_id} is draining. {drain.waiting_for} customers still need it; it ends when "
         f"nobody does, or at {until}"
     )
-
-
-def _seconds(text: str) -> float:
-    match = _DURATION.fullmatch(text.strip())
-    seconds = int(match[1]) * _UNITS_S[match[2] or ""] if match else None
-    if seconds is None or seconds > LONGEST_DRAIN_S:
-        raise UsageError(f"--deadline {text[:40]!r}: 90s, 15min or 2h is needed, 168h at most")
-    return seconds
