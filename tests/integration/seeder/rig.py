@@ -153,6 +153,7 @@ class NodeRig:
             pace=node.pace,
             clock=clock,
             max_connections=20,
+            takes=node.takes,
         )
         with contextlib.closing(catalogue):
             async with open_quiet_nursery() as nursery:
