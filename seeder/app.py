@@ -76,7 +76,7 @@ async def serve(
     UnreachableError or LicensingRefused if there is no certificate on disk to begin with.
     """
     upload_limit_bytes_s = config.upload_limit_bytes_s
-    trackers = config.tracker_urls
+    trackers, metrics_address = config.tracker_urls, config.metrics_address
     data = private_folder(config.data_folder)
     origin = await trio.to_thread.run_sync(configured_origin, config)
     async with contextlib.AsyncExitStack() as stack:
@@ -152,7 +152,7 @@ async def serve(
                 nursery.start_soon(_follow, catalogue, licensing, config.poll_s)
                 nursery.start_soon(_report, observer, data)
                 nursery.start_soon(_stop_when_drained, node, stop)
-                shown = await _show(config, nursery, node, listener, observer)
+                shown = await _show(data, metrics_address, nursery, node, listener, observer)
                 nursery.start_soon(_renew, node, (inward, outward), licensing, ca, clock, rng)
                 log.info("serving", port=port, seeder_id=fleet.seeder_id, **shown)
                 task_status.started(port)
@@ -188,7 +188,8 @@ async def _stop_when_drained(node: Node, stop: trio.Event) -> None:
 
 
 async def _show(
-    config: SeederConfig,
+    data: Path,
+    metrics_address: tuple[str, int] | None,
     nursery: trio.Nursery,
     node: Node,
     listener: Listener,
@@ -198,10 +199,10 @@ async def _show(
     clock = observer.clock
     await nursery.start(
         lambda task_status: serve_questions(
-            config.data_folder, node, listener, clock=clock, task_status=task_status
+            data, node, listener, clock=clock, task_status=task_status
         )
     )
-    if config.metrics_address is None:
+    if metrics_address is None:
         return {}
     metrics = Metrics()
 
@@ -209,7 +210,7 @@ async def _show(
         await trio.lowlevel.checkpoint()
         return metrics.exposition(observer.status())
 
-    sockets = await open_sockets(*config.metrics_address)
+    sockets = await open_sockets(*metrics_address)
     nursery.start_soon(serve_metrics, sockets, exposition)
     return {"metrics": f"localhost:{sockets[0].getsockname()[1]}"}
 

@@ -124,8 +124,9 @@ def _releases(status: NodeStatus) -> Table:
     more = len(hot) - _SHOWN_RELEASES
     title = "releases, hot ones first" + (f" ({more} more with --json)" if more > 0 else "")
     table = Table(title=title, title_justify="left")
-    for name in ("release", "size", "customers", "copies with them", "offload", "uploaded"):
-        table.add_column(name, justify="left" if name == "release" else "right")
+    table.add_column("release", no_wrap=True)  # to be copied from
+    for name in ("size", "customers", "copies with them", "offload", "uploaded"):
+        table.add_column(name, justify="right")
     for release in hot[:_SHOWN_RELEASES]:
         table.add_row(
             Text(printable(release.name), style="red" if release.problem else ""),

@@ -8,6 +8,8 @@ import trio
 
 from docs.demo.customers import buy
 from docs.demo.services import open_network, run
+from seeder.control import Drain, Stay, ask_node
+from seeder.draining import DrainState
 from tests.system.shop import RELEASE, digests, getting, publish, write_album
 from tests.system.test_fleet import another_node, uploaded_bytes
 
@@ -19,16 +21,16 @@ def status_of(data: Path) -> dict[str, Any]:
     return found
 
 
-async def drain(data: Path, *options: str) -> dict[str, Any]:
-    done = await run("albumswarm-seeder", "drain", "--data", data, "--json", *options)
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+async def drain(data: Path) -> DrainState:
+    state = (await ask_node(data, Drain(900.0))).drain
+    assert state is not None
+    return state
 
 
 async def test_a_node_drained_in_the_middle_hands_over_and_ends(tmp_path: Path) -> None:
     album = write_album(tmp_path / "album", {f"{n:02d}.flac": 4 * MB for n in range(6)})
     slowly = ("--download-limit", str(MB))
-    with trio.fail_after(120):
+    with trio.fail_after(240):
         async with (
             open_network(tmp_path / "net", seeder_upload_bytes_s=4 * MB) as network,
             another_node(network, "seeder-2") as (second, second_data),
@@ -42,8 +44,7 @@ async def test_a_node_drained_in_the_middle_hands_over_and_ends(tmp_path: Path) 
                 drained = network.processes["albumswarm-seeder"]
                 if served[1] > served[0]:
                     drained_data, staying_data, drained = second_data, drained_data, second
-                answer = await drain(drained_data)
-                assert answer["drain"]["alone"] is False
+                assert not (await drain(drained_data)).alone
                 assert drained.poll() is None
                 before = uploaded_bytes(staying_data)
                 async with getting(late) as b:
@@ -63,17 +64,17 @@ async def test_a_node_drained_in_the_middle_hands_over_and_ends(tmp_path: Path) 
 
 async def test_the_only_node_finishes_its_customer_and_ends(tmp_path: Path) -> None:
     album = write_album(tmp_path / "album", {"01.flac": 8 * MB, "02.flac": 8 * MB})
-    with trio.fail_after(120):
+    with trio.fail_after(240):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=4 * MB) as network:
             await publish(network, album)
             early = await buy(network, "early", RELEASE)
             node, data = network.processes["albumswarm-seeder"], network.seeder_data
             async with getting(early, "--download-limit", str(MB)) as a:
                 await a.wait_event("progress", at_least=MB)
-                assert (await drain(data))["drain"]["alone"] is True
+                assert (await drain(data)).alone
                 # Killed now, it would drain on when it is started again.
                 assert (data / "draining.json").exists()
-                assert (await drain(data, "--undo"))["drain"] is None
+                assert (await ask_node(data, Stay())).drain is None
                 assert not (data / "draining.json").exists()
                 waiting = ("drain", "--data", data, "--wait", "--deadline", "10min")
                 done = await run("albumswarm-seeder", *waiting)

@@ -26,7 +26,7 @@ async def test_a_revoked_customer_is_cut_and_its_neighbour_goes_on(tmp_path: Pat
         for n in (1, 2)
     }
     slowly = ("--download-limit", str(MB))
-    with trio.fail_after(120):
+    with trio.fail_after(240):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=0) as network:
             for release_id, folder in albums.items():
                 await publish(network, folder, release_id)
