@@ -43,7 +43,7 @@ from seeder.origins.bucket import BucketOrigin
 from seeder.origins.configured import configured_origin
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
-from seeder.status import NodeState, totals_so_far, write_status
+from seeder.status import NodeState, totals_so_far, write_status, write_totals
 
 _REPORT_S = 1.0
 _CRL_POLL_S = 5.0
@@ -162,6 +162,7 @@ async def serve(
             goodbyes.cancel_scope.cancel()
         last = observer.status(NodeState.STOPPED)
         write_status(data, last)
+        write_totals(data, node.shelf.uploaded())
         forget_order(data)
         log.info("stopped", uploaded_bytes=last.uploaded_total_bytes)
 
@@ -217,8 +218,13 @@ async def _show(
 
 async def _report(observer: Observer, data: Path) -> None:
     trouble: str | None = None
+    shelf, written = observer.node.shelf, 0
     while True:
         try:
+            if shelf.put_away != written:
+                put_away, totals = shelf.put_away, dict(shelf.uploaded_bytes)
+                await trio.to_thread.run_sync(write_totals, data, totals)
+                written = put_away
             status = observer.status()
             await trio.to_thread.run_sync(write_status, data, status)
             trouble = None

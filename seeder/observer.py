@@ -2,6 +2,7 @@
 
 import collections
 import datetime as dt
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -27,6 +28,7 @@ from seeder.status import (
 )
 
 _RATE_WINDOW_S = 10.0
+_SHOWN_RELEASES = 100
 
 
 class RevocationKnowledge(Protocol):
@@ -96,7 +98,8 @@ class Observer:
         shelf = self.node.shelf
         totals = shelf.uploaded()
         loaded = {here.swarm.name: here for here in shelf.loaded.values()}
-        names = sorted(totals.keys() | loaded.keys() | shelf.problems.keys())
+        most = heapq.nlargest(_SHOWN_RELEASES, totals, key=totals.__getitem__)
+        names = sorted({*most, *loaded, *shelf.problems})
         return tuple(
             self._release(name, totals.get(name, 0), loaded.get(name), shelf.problems.get(name))
             for name in names

@@ -3,13 +3,14 @@
 Nothing in it is secret.
 """
 
+import contextlib
 import datetime as dt
 import enum
 from pathlib import Path
 
 import msgspec
 
-from client_lib.durable import read_file, write_atomically
+from client_lib.durable import read_file, read_file_if_present, write_atomically
 from client_lib.errors import StorageError
 from client_lib.wire.demand import FleetMember
 from client_lib.wire.release import TorrentName
@@ -17,6 +18,8 @@ from seeder.draining import DrainState
 from seeder.peers.refusal import Refusal
 
 _FILE = "status.json"
+_TOTALS_FILE = "uploads.json"
+_MOST_TOTALS_BYTES = 256 << 20  # a million releases have 40 MB
 
 
 class NodeState(enum.StrEnum):
@@ -123,6 +126,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     refused_connections: int
     """Connections that never became a customer's: no licence, or no room."""
     releases: tuple[ReleaseStatus, ...]
+    """Those that are loaded or have a problem, and the hundred most uploaded ever."""
     refused: dict[Refusal, int]
     """`refused_connections` by reason."""
     revoked_cuts: int
@@ -156,9 +160,22 @@ def read_status(data: Path) -> NodeStatus:
         raise StorageError(f"{path} is not a seeder's status: {error}") from error
 
 
+def write_totals(data: Path, totals: dict[TorrentName, int]) -> None:
+    """Replace the file of bytes uploaded by release. Blocking. Raises StorageError."""
+    write_atomically(data / _TOTALS_FILE, msgspec.json.encode(totals) + b"\n")
+
+
 def totals_so_far(data: Path) -> dict[TorrentName, int]:
-    """Bytes uploaded by release in earlier runs; empty if nothing readable is there."""
-    try:
-        return {r.name: r.uploaded_total_bytes for r in read_status(data).releases}
-    except StorageError:
-        return {}
+    """Bytes uploaded by release in earlier runs; empty if nothing readable is there.
+
+    The file has what was put away, the last status what was loaded when the node was killed.
+    """
+    totals: dict[TorrentName, int] = {}
+    with contextlib.suppress(StorageError, msgspec.DecodeError):
+        body = read_file_if_present(data / _TOTALS_FILE, max_bytes=_MOST_TOTALS_BYTES)
+        totals = msgspec.json.decode(body or b"{}", type=dict[TorrentName, int])
+    with contextlib.suppress(StorageError):
+        for release in read_status(data).releases:
+            before = totals.get(release.name, 0)
+            totals[release.name] = max(before, release.uploaded_total_bytes)
+    return totals
