@@ -19,6 +19,10 @@ SETTLED_S = 10.0
 """Before that nobody knows whether the others have taken over: two windows in which gains are
 measured, and the time in which the fleet hears of it."""
 
+RETURN_S = 75.0
+"""How long a node that was killed while it drained waits for those who were there: libtorrent comes
+back within a minute."""
+
 
 class DrainOrder(msgspec.Struct, frozen=True):
     """What the operator wants: gone by `until`, with or without customers.

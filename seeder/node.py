@@ -15,6 +15,7 @@ from client_lib.wire.licence import LicenceId
 from seeder.announcing import Announcements
 from seeder.catalogue import Catalogue
 from seeder.draining import (
+    RETURN_S,
     SETTLED_S,
     DrainOrder,
     DrainState,
@@ -80,6 +81,7 @@ class Node:
         fleet.on_change = self._share_out
         self.order: DrainOrder | None = None
         self.drain_began_at = self.started_at = clock()
+        self._awaited_s = 0.0
         self.drained = trio.Event()
         """Set when we may go."""
         self.policy = policy
@@ -108,10 +110,15 @@ class Node:
         The order is on disk of folder `data` when this returns. Raises StorageError.
         """
         await trio.to_thread.run_sync(write_order, data, order)
-        self.go_on_draining(order)
+        self._awaited_s = 0.0
+        self._begin_draining(order)
 
     def go_on_draining(self, order: DrainOrder) -> None:
-        """Drain by an order that is on disk already."""
+        """Drain by the order of a node that was killed: its customers have yet to come back."""
+        self._awaited_s = RETURN_S if order.present else 0.0
+        self._begin_draining(order)
+
+    def _begin_draining(self, order: DrainOrder) -> None:
         self.order, self.drain_began_at = order, self._clock()
         self.fleet.set_draining(draining=True)
         log.info("draining", until=order.until, customers=len(order.present))
@@ -150,7 +157,8 @@ class Node:
         policy = self.policy if state.alone else Policy("thrifty", self.policy.min_rate_bytes_s)
         self._tune(policy.tuning())
         now = self._clock()
-        settled = (now - state.since).total_seconds() >= SETTLED_S or not self._leechers
+        settled_s = SETTLED_S if self._leechers else self._awaited_s
+        settled = (now - state.since).total_seconds() >= settled_s
         if now >= state.until or (settled and not state.waiting_for and self.fleet.told):
             if not self.drained.is_set():
                 log.info("drained", unfinished=state.waiting_for)

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from client_lib.errors import StorageError
+from client_lib.wire.licence import licence_id_from
 from client_lib.wire.metainfo import Metainfo
 from seeder.draining import DrainOrder, read_order, write_order
 from seeder.peers.refusal import Refusal
@@ -80,9 +81,24 @@ async def test_a_deadline_ends_a_drain_and_a_killed_node_drains_on(rig: NodeRig)
         order = read_order(rig.root)
         assert order is not None
         assert order.until == soon
+        assert order.present
         async with rig.node() as serving:
             serving.node.go_on_draining(order)
             await serving.node.drained.wait()
+
+
+async def test_a_killed_node_waits_for_its_customers_to_come_back(rig: NodeRig) -> None:
+    torrent = await rig.publish()
+    meta = Metainfo.from_bytes(torrent)
+    leaf = licence_leaf(rig.licensing.pki, meta)
+    present = frozenset({licence_id_from((1).to_bytes(16, "big"))})
+    with trio.fail_after(PATIENCE_S):
+        async with rig.node() as serving:
+            serving.node.go_on_draining(DrainOrder(utc_now() + HOUR, present))
+            async with customer(torrent, leaf, rig.root / "a") as (_, own):
+                own.connect(HOST, serving.port)
+                await own.wait_complete()
+            assert not serving.node.drained.is_set()
 
 
 def test_a_broken_order_is_named(tmp_path: Path) -> None:
