@@ -10,7 +10,7 @@ import trio
 
 from client_lib.transport.control import CONTROL_SOCKET, ask_control
 from client_lib.wire.metainfo import Metainfo
-from seeder.status import read_status
+from seeder.status import read_status, totals_so_far
 from tests.integration.seeder.rig import HOST, PATIENCE_S, customer, eventually, make_album
 from tests.integration.seeder.test_commands import NAME, Shop, seeder, shop, status_of
 
@@ -88,3 +88,7 @@ async def test_a_download_is_seen_in_status_and_metrics(shop: Shop) -> None:
     assert drained[1].endswith("seeder-1 has ended\n")
     assert not (shop.data / CONTROL_SOCKET).exists()
     assert len(await trio.to_thread.run_sync(partial(list, shop.data.glob("draining*")))) == 0
+    # Killed before it wrote its totals, it would count on from its status.
+    assert totals_so_far(shop.data) == {NAME: size_bytes}
+    (shop.data / "uploads.json").unlink()
+    assert totals_so_far(shop.data) == {NAME: size_bytes}
