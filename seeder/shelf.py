@@ -43,6 +43,8 @@ class Shelf:
     loaded: dict[str, Loaded] = field(default_factory=dict)
     """By truncated info-hash, 40 hexadecimal digits: what TLS asks for by name."""
     uploaded_bytes: dict[TorrentName, int] = field(default_factory=dict)
+    put_away: int = 0
+    """How many were, so far: when it changes, `uploaded_bytes` has."""
     problems: dict[TorrentName, str] = field(default_factory=dict)
     on_loaded: Callable[[Swarm], None] = field(default=lambda _: None)
     on_put_away: Callable[[Swarm], None] = field(default=lambda _: None)
@@ -136,5 +138,6 @@ class Shelf:
         return torrent
 
     def _remember(self, swarm: Swarm) -> None:
+        self.put_away += 1
         before = self.uploaded_bytes.get(swarm.name, 0)
         self.uploaded_bytes[swarm.name] = before + swarm.counters.uploaded_bytes

@@ -65,8 +65,13 @@ class Customer:
     gained_bytes: int = 0
     gain_bytes_s: float = math.inf
     """Measured; infinite until the first window is over."""
+    elsewhere_bytes: int = 0
+    """Of what it gained, pieces that we had not told it of."""
+    elsewhere_bytes_s: float = 0.0
+    """Measured; 0 until the first window is over."""
     window_began_s: float = 0.0
     window_gained_bytes: int = 0
+    window_elsewhere_bytes: int = 0
 
     @property
     def complete(self) -> bool:
@@ -99,6 +104,8 @@ class Spread:
         self._withheld: set[int] = set()
         self._help_bytes = 0.0
         self._spare = False
+        self.gained_bytes = self.elsewhere_bytes = 0
+        """Of all customers, those that have left included."""
         self._share: tuple[int, int] | None = (0, 1)
         self._fresh: deque[int] = deque()
         self._find_fresh()
@@ -111,6 +118,10 @@ class Spread:
         if share != self._share:
             self._share = share
             self._find_fresh()
+
+    def tune(self, tuning: Tuning) -> None:
+        """Go by another floor from the next measurement on."""
+        self._tuning = tuning
 
     @property
     def copies(self) -> float:
@@ -166,7 +177,7 @@ class Spread:
             self._leechers -= customer.complete
             self._held[piece] += 1
             if not earlier:
-                customer.gained_bytes += self._sizes[piece]
+                self._count_gain(customer, piece)
             if piece in customer.given:
                 customer.given.discard(piece)
                 self._under_way[piece] -= 1
@@ -238,8 +249,19 @@ class Spread:
                 continue
             gained = customer.gained_bytes - customer.window_gained_bytes
             customer.gain_bytes_s = gained / elapsed_s
+            elsewhere = customer.elsewhere_bytes - customer.window_elsewhere_bytes
+            customer.elsewhere_bytes_s = elsewhere / elapsed_s
             customer.in_need = customer.gain_bytes_s < self._tuning.floor_bytes_s
             customer.window_began_s, customer.window_gained_bytes = now_s, customer.gained_bytes
+            customer.window_elsewhere_bytes = customer.elsewhere_bytes
+
+    def _count_gain(self, customer: Customer, piece: int) -> None:
+        size_bytes = self._sizes[piece]
+        customer.gained_bytes += size_bytes
+        self.gained_bytes += size_bytes
+        if piece not in customer.given:
+            customer.elsewhere_bytes += size_bytes
+            self.elsewhere_bytes += size_bytes
 
     @property
     def worth(self) -> float:

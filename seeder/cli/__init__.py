@@ -1,1 +1,1 @@
-"""`albumswarm-seeder`: the command line, a module a command."""
+"""Commands of `albumswarm-seeder`, by what they are for."""

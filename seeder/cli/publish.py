@@ -20,8 +20,17 @@ from client_lib.transport.licensing_client import open_licensing
 from client_lib.wire.release import ReleaseId, parse_audio_format, parse_release_id
 from client_lib.wire.rights import RightsHolder, require_whole
 from seeder import app as service
-from seeder.cli.options import CommonOptions, Flag, LicensingOptions, Several, configured
 from seeder.cli.progress import progress_bars
+from seeder.cli.root import (
+    NO_COMMON,
+    NO_LICENSING,
+    CommonOptions,
+    Flag,
+    LicensingOptions,
+    Several,
+    app,
+    configured,
+)
 from seeder.editions import Encoding, publish_editions
 from seeder.encoding.ffmpeg import find_ffmpeg
 from seeder.encoding.targets import parse_targets
@@ -33,6 +42,7 @@ from seeder.tags import Overrides
 _KEY_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
+@app.command(name="publish")
 async def publish_command(
     *directories: Path,
     format: str,  # noqa: A002 - the option's name
@@ -43,8 +53,8 @@ async def publish_command(
     year: int | None = None,
     rights_holder: Several = (),
     json: Flag = False,
-    common: CommonOptions = CommonOptions(),
-    licensing: LicensingOptions = LicensingOptions(),
+    common: CommonOptions = NO_COMMON,
+    licensing: LicensingOptions = NO_LICENSING,
 ) -> None:
     """Copy albums into the origin, hash them and register each as a release.
 

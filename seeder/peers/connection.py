@@ -8,7 +8,7 @@ import collections
 import contextlib
 import datetime as dt
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 import trio
@@ -19,6 +19,7 @@ from client_lib.transport.stream import AcceptedStream
 from client_lib.wire import certificates, peer_protocol
 from client_lib.wire.announce import PeerId
 from client_lib.wire.certificates import LicenceIdentity
+from client_lib.wire.licence import LicenceId
 from client_lib.wire.peer_protocol import (
     PEER_ID_SEEDER,
     Bitfield,
@@ -31,6 +32,7 @@ from client_lib.wire.peer_protocol import (
     Request,
 )
 from seeder.peers.pace import Pace
+from seeder.peers.refusal import Refusal
 from seeder.peers.swarm import Swarm
 from seeder.spread import Customer
 
@@ -63,17 +65,25 @@ class Connection:
         *,
         find_swarm: FindSwarm,
         is_revoked: Callable[[int], bool],
+        takes: Callable[[LicenceId], bool],
         pace: Pace,
         clock: Callable[[], dt.datetime],
     ) -> None:
-        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex)."""
+        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex).
+
+        `takes`: whether a customer with a valid licence is wanted.
+        """
         self.scope = trio.CancelScope()
         self.serial: int | None = None
         """Serial number of the licence certificate at the other end, once it is admitted."""
+        self.licence_id: LicenceId | None = None
         self.swarm: Swarm | None = None
+        self.obstacle = Refusal.TLS
+        """What was in the way, should it end before it has become a customer's."""
         self._stream = stream
         self._find_swarm = find_swarm
         self._is_revoked = is_revoked
+        self._takes = takes
         self._pace = pace
         self._clock = clock
         self.customer: Customer | None = None
@@ -90,7 +100,9 @@ class Connection:
                 await self._serve(fast=fast)
         except Exception as error:
             # One customer's connection must never end the others', whatever is wrong with it.
-            unexpected = [leaf for leaf in leaves(error) if not isinstance(leaf, _EXPECTED)]
+            found = leaves(error)
+            self._note(found)
+            unexpected = [leaf for leaf in found if not isinstance(leaf, _EXPECTED)]
             if unexpected:
                 log.error("connection failed", exc_info=unexpected[0])
         finally:
@@ -108,10 +120,12 @@ class Connection:
 
     async def _shake_hands(self) -> bool:
         await self._stream.handshake()
+        self.obstacle = Refusal.UNKNOWN_RELEASE
         swarm = await self._find_swarm(self._stream.server_name)
         if swarm is None:
             raise PeerProtocolError("no such release here")
-        self.serial = self._admit(swarm)
+        self.licence_id, self.serial = self._admit(swarm)
+        self.obstacle = Refusal.PROTOCOL
         theirs = Handshake.parse(await self._stream.receive_exactly(peer_protocol.HANDSHAKE_BYTES))
         if theirs.info_hash != swarm.info_hash.truncated:
             raise PeerProtocolError("the handshake is for another release than TLS was")
@@ -122,11 +136,12 @@ class Connection:
         self.swarm = swarm
         return theirs.fast
 
-    def _admit(self, swarm: Swarm) -> int:
-        """The certificate's serial number. Raises CertificateError unless it licenses the release.
+    def _admit(self, swarm: Swarm) -> tuple[LicenceId, int]:
+        """Licence and serial number. Raises CertificateError unless the release is licensed.
 
         The scope ends with the certificate, which a live connection would outlive.
         """
+        self.obstacle = Refusal.OTHER_RELEASE
         leaf = certificates.load_der_certificate(self._stream.peer_certificate())
         identity = certificates.identify(leaf)
         # Both, as libtorrent goes by the name and the tracker by the info-hash.
@@ -134,10 +149,17 @@ class Connection:
         if not isinstance(identity, LicenceIdentity) or (identity.name, identity.info_hash) != ours:
             raise CertificateError("the certificate is for something else")
         now, not_after = self._clock(), leaf.not_valid_after_utc
-        if self._is_revoked(leaf.serial_number) or now > not_after:
-            raise CertificateError("the licence is not valid any more")
+        if self._is_revoked(leaf.serial_number):
+            self.obstacle = Refusal.REVOKED
+            raise CertificateError("the licence was revoked")
+        if now > not_after:
+            self.obstacle = Refusal.EXPIRED
+            raise CertificateError("the certificate has ended")
+        if not self._takes(identity.licence_id):
+            self.obstacle = Refusal.DRAINING
+            raise CertificateError("no new customers")
         self.scope.deadline = trio.current_time() + (not_after - now).total_seconds()
-        return leaf.serial_number
+        return identity.licence_id, leaf.serial_number
 
     async def _serve(self, *, fast: bool) -> None:
         assert self.swarm is not None  # noqa: S101 - set by the handshake
@@ -244,6 +266,12 @@ class Connection:
         if size:
             await self._pace.take(size, swarm.flow)
         return parts, size
+
+    def _note(self, errors: Sequence[BaseException]) -> None:
+        if any(isinstance(error, trio.TooSlowError) for error in errors):
+            self.obstacle = Refusal.SILENT
+        elif any(isinstance(error, StorageError) for error in errors):
+            self.obstacle = Refusal.UNAVAILABLE
 
     def _leave(self) -> None:
         if self.swarm is not None and self.customer is not None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -11,8 +12,10 @@ import trio
 
 from client_lib.transport.listening import accept_clients
 from client_lib.transport.stream import AcceptedStream
+from client_lib.wire.licence import LicenceId
 from seeder.peers.connection import Connection, FindSwarm
 from seeder.peers.pace import Pace
+from seeder.peers.refusal import Refusal
 
 _TCP_NOTSENT_LOWAT = 25
 _UNSENT_BYTES = 128 << 10
@@ -32,18 +35,25 @@ class Listener:
         pace: Pace,
         clock: Callable[[], dt.datetime],
         max_connections: int,
+        takes: Callable[[LicenceId], bool] = lambda _: True,
     ) -> None:
-        """`context` demands certificates of the swarm CA; what it presents may be renewed."""
+        """`context` demands certificates of the swarm CA; what it presents may be renewed.
+
+        `takes`: whether a customer with a valid licence is wanted.
+        """
         context.sni_callback = _remember_name
         self._context = context
         self._find_swarm = find_swarm
         self._is_revoked = is_revoked
+        self._takes = takes
         self._pace = pace
         self._clock = clock
         self._max_connections = max_connections
         self.connections: set[Connection] = set()
-        self.refused = 0
-        """Connections that never became a customer's: no licence, or no room."""
+        self.refused: Counter[Refusal] = Counter()
+        """Connections that never became a customer's."""
+        self.revoked_cuts = 0
+        """Connections that stood, and were ended because the licence was revoked."""
 
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Accept on all sockets, for ever. Closes them, and every connection."""
@@ -57,15 +67,25 @@ class Listener:
                     partial(accept_clients, listening, admit, on_exhausted=_no_room)
                 )
 
+    @property
+    def licences(self) -> frozenset[LicenceId]:
+        """Those of the customers who are there."""
+        return frozenset(
+            connection.licence_id
+            for connection in self.connections
+            if connection.licence_id is not None and connection.swarm is not None
+        )
+
     def cut_revoked(self) -> None:
         """End the connections whose certificate was revoked."""
         for connection in self.connections:
             if connection.serial is not None and self._is_revoked(connection.serial):
+                self.revoked_cuts += not connection.scope.cancel_called
                 connection.scope.cancel()
 
     def _admit(self, accepted: socket.socket, connections: trio.Nursery) -> None:
         if len(self.connections) >= self._max_connections:
-            self.refused += 1
+            self.refused[Refusal.NO_ROOM] += 1
             accepted.close()
             return
         try:
@@ -81,6 +101,7 @@ class Listener:
             AcceptedStream(tls),
             find_swarm=self._find_swarm,
             is_revoked=self._is_revoked,
+            takes=self._takes,
             pace=self._pace,
             clock=self._clock,
         )
@@ -92,7 +113,8 @@ class Listener:
             await connection.run()
         finally:
             self.connections.discard(connection)
-            self.refused += connection.swarm is None
+            if connection.swarm is None:
+                self.refused[connection.obstacle] += 1
 
 
 def _no_room(reason: str) -> None:

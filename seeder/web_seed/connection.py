@@ -22,6 +22,7 @@ from client_lib.errors import CertificateError, StorageError
 from client_lib.transport.stream import AcceptedStream
 from client_lib.wire import certificates
 from client_lib.wire.certificates import LicenceIdentity
+from client_lib.wire.licence import LicenceId
 from seeder.origins.pieces import FilePieces
 from seeder.peers.pace import Pace
 from seeder.peers.swarm import Swarm
@@ -64,6 +65,8 @@ class Surroundings:
     is_revoked: Callable[[int], bool]
     pace: Pace
     clock: Callable[[], dt.datetime]
+    takes: Callable[[LicenceId], bool]
+    """Whether a customer is wanted by the node."""
     has_room: Callable[[str], bool]
     """Whether a licence id may have another connection."""
     on_sent: Callable[[int], None]
@@ -153,6 +156,8 @@ class Connection:
         # TLS has checked the dates, but not those of a session that was resumed.
         if self._around.is_revoked(leaf.serial_number) or now > not_after:
             return refusal(HTTPStatus.FORBIDDEN, "the licence is not valid any more")
+        if not self._around.takes(identity.licence_id):
+            return _unavailable("this node is leaving")
         if not self._around.has_room(identity.licence_id):
             return _unavailable("this licence has enough connections")
         # A live connection would outlive its certificate.

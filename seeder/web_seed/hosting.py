@@ -16,6 +16,7 @@ from client_lib.transport.listening import open_sockets
 from client_lib.transport.tls import mutual_server_context
 from client_lib.wire import certificates
 from client_lib.wire.certificates import HostIdentity
+from client_lib.wire.licence import LicenceId
 from client_lib.wire.problem import ProblemType
 from seeder.peers.connection import FindSwarm
 from seeder.peers.pace import Pace
@@ -43,6 +44,7 @@ async def host_web_seed(
     ca: x509.Certificate,
     find_swarm: FindSwarm,
     is_revoked: Callable[[int], bool],
+    takes: Callable[[LicenceId], bool],
     pace: Pace,
     max_connections: int,
     clock: Callable[[], dt.datetime],
@@ -67,6 +69,7 @@ async def host_web_seed(
         context,
         find_swarm=find_swarm,
         is_revoked=is_revoked,
+        takes=takes,
         pace=pace,
         clock=clock,
         max_connections=max_connections,

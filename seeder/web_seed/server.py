@@ -11,6 +11,7 @@ import trio
 
 from client_lib.transport.listening import accept_clients
 from client_lib.transport.stream import AcceptedStream
+from client_lib.wire.licence import LicenceId
 from seeder.peers.connection import FindSwarm
 from seeder.peers.pace import Pace
 from seeder.web_seed.connection import Connection, Patience, Surroundings
@@ -28,6 +29,7 @@ class WebSeed:
         *,
         find_swarm: FindSwarm,
         is_revoked: Callable[[int], bool],
+        takes: Callable[[LicenceId], bool],
         pace: Pace,
         clock: Callable[[], dt.datetime],
         max_connections: int,
@@ -41,6 +43,7 @@ class WebSeed:
         self._around = Surroundings(
             find_swarm=find_swarm,
             is_revoked=is_revoked,
+            takes=takes,
             pace=pace,
             clock=clock,
             has_room=self._has_room,

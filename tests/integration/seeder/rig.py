@@ -17,6 +17,7 @@ from client_lib.swarm.settings import SessionSettings
 from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.transport.credential import Credential, obtain_credential
 from client_lib.transport.listening import open_sockets
+from client_lib.transport.revocations import RevocationFeed
 from client_lib.transport.tls import client_context, mutual_server_context
 from client_lib.wire import certificates
 from client_lib.wire.certificates import LicenceIdentity
@@ -27,12 +28,13 @@ from seeder.announcing import Announced, Announcements
 from seeder.catalogue import Catalogue
 from seeder.fleet import Fleet
 from seeder.node import Node, Policy
+from seeder.observer import Observer
 from seeder.origins.folder import FolderOrigin
 from seeder.origins.origin import Origin
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.publish import Press, Release, publish
-from seeder.status import NodeState, ReleaseStatus
+from seeder.status import ReleaseStatus
 from tests.pki import Leaf, SwarmPki, utc_now
 from tests.unit.seeder.fake_licensing import FakeLicensing
 
@@ -151,6 +153,7 @@ class NodeRig:
             pace=node.pace,
             clock=clock,
             max_connections=20,
+            takes=node.takes,
         )
         with contextlib.closing(catalogue):
             async with open_quiet_nursery() as nursery:
@@ -159,7 +162,11 @@ class NodeRig:
                 announcements = Announcements(nursery, outward, who, rng=rng)
                 nursery.start_soon(node.run, announcements)
                 nursery.start_soon(listener.serve, sockets)
-                yield Serving(node, listener, context, port)
+                revocations = RevocationFeed(
+                    self.root / "crl.der", ca=self.licensing.pki.ca, grace_s=0
+                )
+                observer = Observer(node, listener, revocations, clock)
+                yield Serving(node, listener, observer, context, port)
                 await announcements.close()
                 nursery.cancel_scope.cancel()
 
@@ -170,11 +177,12 @@ class Serving:
 
     node: Node
     listener: Listener
+    observer: Observer
     context: ssl.SSLContext
     port: int
 
     def status(self, name: str = NAME) -> ReleaseStatus | None:
-        releases = self.node.snapshot(NodeState.SERVING, self.listener).releases
+        releases = self.observer.status().releases
         return {str(release.name): release for release in releases}.get(name)
 
     @property

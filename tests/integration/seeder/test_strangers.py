@@ -102,7 +102,7 @@ async def test_wrong_certificate_gets_not_even_a_handshake(rig: NodeRig, which: 
                 async with shaking_hands(rig, serving, leaf, meta) as stream:
                     await stream.send_all(hello(meta.info_hash.truncated) + request(0))
                     received = await everything(stream)
-            await eventually(lambda: serving.listener.refused == 1)
+            await eventually(lambda: serving.listener.refused.total() == 1)
             assert received == b""
             assert serving.uploaded_bytes == 0
 

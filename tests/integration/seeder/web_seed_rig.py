@@ -15,7 +15,7 @@ from client_lib.wire.certificates import HostIdentity
 from client_lib.wire.metainfo import Metainfo
 from seeder.origins.origin import Origin
 from seeder.peers.pace import Pace
-from seeder.status import NodeState, NodeStatus
+from seeder.status import NodeStatus
 from seeder.web_seed.connection import Patience
 from seeder.web_seed.hosting import Hosting
 from seeder.web_seed.server import WebSeed
@@ -50,7 +50,7 @@ class Hosted:
 
     @property
     def status(self) -> NodeStatus:
-        return self.serving.node.snapshot(NodeState.SERVING, self.serving.listener, self.hosting)
+        return self.serving.observer.status()
 
     @property
     def sent_bytes(self) -> int:
@@ -100,6 +100,7 @@ async def hosted(
             context,
             find_swarm=serving.node.shelf.find,
             is_revoked=lambda serial: serial in rig.revoked,
+            takes=serving.node.takes,
             pace=Pace(bytes_s),
             clock=clock,
             max_connections=max_connections,
@@ -107,6 +108,7 @@ async def hosted(
         )
         nursery.start_soon(web_seed.serve, sockets)
         hosting = Hosting(web_seed, sockets, port, context, serving.node.credential)
+        serving.observer.web_seed = hosting
         yield Hosted(rig, serving, hosting)
         nursery.cancel_scope.cancel()
 

@@ -1,4 +1,4 @@
-"""Options that the commands share."""
+"""The `albumswarm-seeder` application, to which the commands attach themselves."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from client_lib import __version__
+from client_lib.console import new_app
 from seeder.config import SeederConfig, configure
 
 Flag = Annotated[bool, Parameter(negative=())]
 Several = Annotated[tuple[str, ...], Parameter(negative=())]
+
+app = new_app("albumswarm-seeder", "Publish albums and guarantee their delivery.", __version__)
 
 
 @Parameter(name="*")
@@ -38,10 +42,14 @@ class LicensingOptions:
     "File with the API key: role publisher for publish, role seeder for serve."
 
 
+NO_COMMON = CommonOptions()
+NO_LICENSING = LicensingOptions()
+
+
 def configured(
     common: CommonOptions, licensing: LicensingOptions, **options: object
 ) -> SeederConfig:
-    """The configuration file with all options over it. Raises ConfigError and UsageError."""
+    """The configuration file with the options on top. Raises ConfigError and UsageError."""
     return configure(
         common.config,
         data=common.data,
