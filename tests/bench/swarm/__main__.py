@@ -85,6 +85,7 @@ def _measure(
         stage = Stage(Path(folder), scenario)
         for _ in range(runs):
             for variant in variants:
+                sys.stderr.write(f"{scenario.name}, {variant}: begins\n")
                 outcome = play(stage, lines, variant)
                 outcomes.setdefault(variant, []).append(outcome)
                 sys.stderr.write(

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.bench.swarm.network import ENDS_WITH_US
 from tests.bench.swarm.process import Diary, say_ready, wait_start
 
 PORT = 8443
@@ -21,8 +22,9 @@ def main(order: dict[str, Any]) -> None:
     _wait_listening(order["server"], order["deadline_s"])
     say_ready()
     diary = Diary(order, wait_start(order))
-    command = ["curl", "--silent", "--show-error", "--fail", "--tlsv1.3", "--cacert", order["ca"]]
-    with subprocess.Popen([*command, "--output", f"{folder}/#1.flac", order["url"]]) as curl:
+    command = [*ENDS_WITH_US, "curl", "--silent", "--show-error", "--fail", "--tlsv1.3"]
+    command += ["--cacert", order["ca"], "--output", f"{folder}/#1.flac", order["url"]]
+    with subprocess.Popen(command) as curl:
         try:
             while not diary.over():
                 code = curl.poll()

@@ -20,6 +20,8 @@ _HOSTS = Path("/etc/netns")
 """Files that `ip netns exec` puts in the place of those of /etc."""
 _OURS = re.compile(r"asb(\d+)n\d+")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+"""Put before a command, the kernel ends it when this process is gone, even by SIGKILL."""
 _LONGEST_QUEUE = "100ms"
 _LEAST_BURST_BYTES = 20_000
 _BURST_S = 0.004
@@ -50,8 +52,8 @@ class Lines:
         return f"{self.tag}n{number}"
 
     def inside(self, number: int) -> tuple[str, ...]:
-        """What to put before a command to run it there."""
-        return ("ip", "netns", "exec", self.namespace(number))
+        """What to put before a command to run it there, no longer than this process lives."""
+        return (*ENDS_WITH_US, "ip", "netns", "exec", self.namespace(number))
 
     def hub_cpu_s(self) -> float:
         """CPU time of the process that delays, until now; 0 without delay."""
@@ -116,7 +118,8 @@ def _hub(lines: Lines, delay_ms: float) -> Iterator["subprocess.Popen[str]"]:
         f"{lines.namespace(number)},{lines.address(number)},{rate or 0}"
         for number, rate in enumerate(lines.upload_mbit_s)
     ]
-    command = [sys.executable, "-m", "tests.bench.swarm.hub", str(delay_ms), *ends]
+    hub = [sys.executable, "-m", "tests.bench.swarm.hub", str(delay_ms), *ends]
+    command = [*ENDS_WITH_US, *hub]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert process.stdout is not None

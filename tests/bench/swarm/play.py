@@ -231,7 +231,7 @@ def _nginx(stage: Stage, lines: Lines) -> Iterator[None]:
     command = [*lines.inside(0), "nginx", "-e", f"{stage.root}/nginx.log", "-c", str(configuration)]
     process = subprocess.Popen(command, start_new_session=True)
     try:
-        yield
+        yield  # a customer is ready when it can connect
     finally:
         process.terminate()  # its worker goes with it
         try:

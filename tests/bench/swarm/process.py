@@ -1,8 +1,7 @@
 """What the processes of a benchmark have in common: orders, samples, reports, and a deadline.
 
 A process gets its order as JSON, says `ready`, reads the common start from its standard input, says
-so when it is complete, and leaves a report. It ends itself at the deadline, so that nothing is left
-behind if whoever started it is gone.
+so when it is complete, and leaves a report. It ends itself at the deadline.
 """
 
 import json
@@ -23,7 +22,10 @@ def say_ready() -> None:
 
 def wait_start(order: dict[str, Any]) -> float:
     """Wait for the common start and the customer's own arrival; returns the start's clock time."""
-    start_at = float(sys.stdin.readline() or "nan")
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit("whoever ordered this is gone")
+    start_at = float(line)
     time.sleep(max(0.0, start_at + order["arrives_s"] - time.time()))
     return start_at
 

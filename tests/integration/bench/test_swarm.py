@@ -1,0 +1,105 @@
+"""`make bench-swarm` in small: every variant completes, and nothing is left behind."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench.swarm.scenario import VARIANTS
+
+_ROOT = Path(__file__).parents[3]
+_NEEDED = ("ip", "tc", "nginx", "curl")
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not all(map(shutil.which, _NEEDED)),
+        reason=f"needs root and {', '.join(_NEEDED)}",
+    ),
+]
+
+
+def bench(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.bench.swarm", "--into", str(folder / "bench")]
+    return subprocess.Popen(
+        [*command, *arguments],
+        cwd=_ROOT,
+        env=os.environ | {"TMPDIR": str(folder)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def left_behind(pid: int) -> list[str]:
+    places = (Path("/run/netns"), Path("/etc/netns"), Path("/sys/class/net"))
+    return [str(path) for place in places for path in place.glob(f"asb{pid}[nbv]*")]
+
+
+def still_running(folder: Path) -> list[str]:
+    """Processes that were ordered to do something in that folder."""
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            if str(folder) in path.read_text(errors="replace"):
+                found.append(path.parent.name)
+    return found
+
+
+def test_every_variant_of_a_small_crowd_completes_and_is_told(tmp_path: Path) -> None:
+    with bench(tmp_path, "--scenario", "smoke") as process:
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert left_behind(process.pid) == []
+    told = {
+        figure["name"]: figure["value"]
+        for figure in json.loads((tmp_path / "bench" / "swarm.json").read_text())["figures"]
+    }
+    for variant in VARIANTS:
+        assert told[f"smoke, {variant}: last finisher"] >= told["smoke: bound of Kumar and Ross"]
+        assert told[f"smoke, {variant}: copies"] >= 1
+    assert told["smoke, nginx: copies"] == 2
+    assert told["smoke, thrifty: copies"] < told["smoke, nginx: copies"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_removes_its_namespaces(tmp_path: Path, number: signal.Signals) -> None:
+    with bench(tmp_path, "--scenario", "flash crowd", "--variant", "thrifty") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("flash crowd, thrifty: begins")
+        assert left_behind(process.pid) != []
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert f"ended by {number.name}" in said
+    assert left_behind(process.pid) == []
+    assert still_running(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_killed_is_cleaned_up_by_the_next(tmp_path: Path) -> None:
+    with bench(tmp_path, "--scenario", "flash crowd", "--variant", "thrifty") as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.kill()
+        # Ends when the last one that has inherited it is gone too.
+        process.communicate(timeout=60)
+    assert left_behind(process.pid) != []
+    assert still_running(tmp_path) == []
+    with bench(tmp_path, "--scenario", "smoke", "--variant", "fast") as following:
+        said = following.communicate(timeout=60)[1]
+    assert following.returncode == 0, said
+    assert left_behind(process.pid) == []
+
+
+def test_nothing_measured_is_nothing_to_tell(tmp_path: Path) -> None:
+    with bench(tmp_path, "--runs", "0") as process:
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "has no outcomes" in said
