@@ -2,17 +2,19 @@
 
 Every peer has a network namespace with a shaped upload line, an address and a process. Outcomes are
 kept in build/bench/swarm-outcomes.json: `--add` adds to them, so that a long benchmark can be run
-in parts, and `--plots` alone draws what is there.
+in parts, and `--runs 0 --plots` draws what is there. `--traces` keeps what every process noted each
+second, to see where the time goes.
 """
 
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -42,7 +44,7 @@ def main() -> None:
     outcomes = _read(kept) if chosen.add or chosen.runs == 0 else defaultdict(dict)
     if chosen.runs:
         for name in chosen.scenario or SCENARIOS:
-            _measure(_KNOWN[name], chosen.variant or VARIANTS, chosen.runs, outcomes[name])
+            _measure(_KNOWN[name], chosen, outcomes[name])
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(outcomes, default=asdict, indent=1) + "\n")
     if not outcomes:
@@ -66,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=1, help="0: only tell what was measured")
     parser.add_argument("--add", action="store_true", help="to the outcomes of earlier runs")
     parser.add_argument("--plots", action="store_true", help="write docs/benchmarks/*.svg")
+    parser.add_argument("--traces", action="store_true", help="keep them below the figures")
     parser.add_argument("--into", type=Path, default=report.FOLDER, help="folder of the figures")
     chosen = parser.parse_args()
     chosen.into = chosen.into.absolute()
@@ -75,7 +78,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(
-    scenario: Scenario, variants: Sequence[str], runs: int, outcomes: dict[str, list[Outcome]]
+    scenario: Scenario, chosen: argparse.Namespace, outcomes: dict[str, list[Outcome]]
 ) -> None:
     """Play all variants in turn, so many times."""
     with (
@@ -83,8 +86,8 @@ def _measure(
         open_lines(scenario) as lines,
     ):
         stage = Stage(Path(folder), scenario)
-        for _ in range(runs):
-            for variant in variants:
+        for number in range(1, chosen.runs + 1):
+            for variant in chosen.variant or VARIANTS:
                 sys.stderr.write(f"{scenario.name}, {variant}: begins\n")
                 outcome = play(stage, lines, variant)
                 outcomes.setdefault(variant, []).append(outcome)
@@ -92,6 +95,11 @@ def _measure(
                     f"{scenario.name}, {variant}: {outcome.last_s:.1f} s,"
                     f" {outcome.seeder_bytes / 1e6:.1f} MB from the seeder\n"
                 )
+                if chosen.traces:
+                    traces = chosen.into / "traces" / f"{scenario.name}, {variant}, {number}"
+                    traces.mkdir(parents=True, exist_ok=True)
+                    for report_file in stage.reports():
+                        shutil.copy(report_file, traces)
 
 
 def _read(kept: Path) -> Outcomes:

@@ -48,19 +48,20 @@ def main(order: dict[str, Any]) -> None:
     if not order["complete"]:
         _resume(torrents)
     while not diary.over():
-        statuses = [torrent.status() for torrent in torrents]
-        if order["complete"]:
-            diary.note(sum(status.total_payload_upload for status in statuses))
-        else:
-            diary.note(statuses[0].total_payload_download)
-            if diary.finished_s is None and statuses[0].is_seeding:
-                diary.finish()
+        diary.note(*_moved(torrents, order))
+        if diary.finished_s is None and not order["complete"] and torrents[0].status().is_seeding:
+            diary.finish()
         time.sleep(_LOOKED_EVERY_S)
+    diary.close(*_moved(torrents, order))
+
+
+def _moved(torrents: list[lt.torrent_handle], order: dict[str, Any]) -> tuple[int, int]:
+    """What a customer got and gave; what a seeder gave."""
     statuses = [torrent.status() for torrent in torrents]
+    given_bytes = sum(status.total_payload_upload for status in statuses)
     if order["complete"]:
-        diary.close(sum(status.total_payload_upload for status in statuses))
-    else:
-        diary.close(statuses[0].total_payload_download)
+        return given_bytes, given_bytes
+    return sum(status.total_payload_download for status in statuses), given_bytes
 
 
 def _resume(torrents: list[lt.torrent_handle]) -> None:

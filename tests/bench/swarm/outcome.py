@@ -11,7 +11,7 @@ from tests.bench.report import Figure, figure
 from tests.bench.swarm.scenario import NGINX, PLAIN, VARIANTS, Scenario
 
 Samples = Sequence[Sequence[float]]
-"""(seconds since the start, bytes until then), in order."""
+"""(seconds since the start, bytes until then, …), in order."""
 _WINDOW_S = 10.0
 """Over which "a customer's rate" is meant: the policy itself looks at four seconds."""
 _SPARE = 0.9
@@ -91,7 +91,7 @@ def _at(samples: Samples, moment_s: float) -> float:
         return samples[0][1] if samples and samples[0][0] <= moment_s else 0.0
     if after == len(samples):
         return samples[-1][1]
-    (before_s, before), (after_s, later) = samples[after - 1], samples[after]
+    (before_s, before), (after_s, later) = samples[after - 1][:2], samples[after][:2]
     return before + (later - before) * (moment_s - before_s) / (after_s - before_s)
 
 

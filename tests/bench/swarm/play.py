@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any
 
 from tests.bench.swarm import https_customer
@@ -103,7 +102,7 @@ def play(stage: Stage, lines: Lines, variant: str) -> Outcome:
     """Everybody's download, once. Fails with a sentence when the deadline passes."""
     scenario = stage.scenario
     (stage.root / "stop").unlink(missing_ok=True)
-    for report in stage.root.glob("report-*.json"):
+    for report in stage.reports():
         report.unlink()
     with _players(stage, lines, variant) as (servers, customers):
         ready_s = time.monotonic() + _PREPARING_S
@@ -178,7 +177,7 @@ def _order(stage: Stage, lines: Lines, variant: str, number: int) -> dict[str, A
         "tracker": f"https://{TRACKER}:{TRACKER_PORT}/announce/bench",
         "plain": variant == PLAIN,
         "stop": str(stage.root / "stop"),
-        "report": str(_report(stage, number)),
+        "report": str(stage.report(number)),
         # A little later than ours, which tells who was too late.
         "deadline_s": stage.scenario.deadline_s + _PARTING_S,
     }
@@ -240,18 +239,14 @@ def _nginx(stage: Stage, lines: Lines) -> Iterator[None]:
             process.kill()
 
 
-def _report(stage: Stage, number: int) -> Path:
-    return stage.root / f"report-{number}.json"
-
-
 def _outcome(stage: Stage, variant: str, hub_share: float) -> Outcome:
     buyers = stage.scenario.buyers
-    reports = [json.loads(_report(stage, n).read_text()) for n in range(1, len(buyers) + 1)]
+    reports = [json.loads(stage.report(n).read_text()) for n in range(1, len(buyers) + 1)]
     if variant == NGINX:
         seeder_bytes = sum(report["bytes"] for report in reports)
         slowest = None
     else:
-        seeder = json.loads(_report(stage, 0).read_text())
+        seeder = json.loads(stage.report(0).read_text())
         seeder_bytes = seeder["bytes"]
         slowest = slowest_bytes_s(
             [(buyer.arrives_s, report) for buyer, report in zip(buyers, reports, strict=True)],

@@ -40,7 +40,7 @@ class Diary:
         self._start_at = start_at
         self._stop = Path(order["stop"])
         self._ends_at = time.time() + order["deadline_s"]
-        self._samples: list[tuple[float, int]] = []
+        self._samples: list[tuple[float, int, int]] = []
         self.finished_s: float | None = None
         """Since the start; None until complete."""
 
@@ -55,10 +55,10 @@ class Diary:
             return self.now_s >= self.finished_s + self._stays_s
         return self._stop.exists() or time.time() >= self._ends_at
 
-    def note(self, moved_bytes: int) -> None:
-        """Note bytes so far, once a second."""
+    def note(self, moved_bytes: int, given_bytes: int = 0) -> None:
+        """Note bytes so far, once a second: what counts, and what a customer gave to others."""
         if not self._samples or self.now_s - self._samples[-1][0] >= _SAMPLED_EVERY_S:
-            self._samples.append((round(self.now_s, 2), moved_bytes))
+            self._samples.append((round(self.now_s, 2), moved_bytes, given_bytes))
 
     def finish(self) -> None:
         """Everything is there."""
@@ -66,8 +66,8 @@ class Diary:
         sys.stdout.write("complete\n")
         sys.stdout.flush()
 
-    def close(self, moved_bytes: int) -> None:
+    def close(self, moved_bytes: int, given_bytes: int = 0) -> None:
         """Leave the report."""
-        self._samples.append((round(self.now_s, 2), moved_bytes))
+        self._samples.append((round(self.now_s, 2), moved_bytes, given_bytes))
         report = {"samples": self._samples, "finished_s": self.finished_s, "bytes": moved_bytes}
         self._report.write_text(json.dumps(report))

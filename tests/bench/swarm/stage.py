@@ -50,6 +50,14 @@ class Stage:
         """Certificate (.crt), key (.key) and both (.pem), without the suffix."""
         return self.root / f"credential-{number}"
 
+    def report(self, number: int) -> Path:
+        """Where a process leaves its report."""
+        return self.root / f"report-{number}.json"
+
+    def reports(self) -> list[Path]:
+        """Those of the latest run."""
+        return list(self.root.glob("report-*.json"))
+
     def torrent(self, release: Release) -> Path:
         """The torrent of an album."""
         return self.origin / f"{release.name}.torrent"

@@ -64,7 +64,8 @@ def test_who_is_alone_with_a_release_can_give_to_nobody() -> None:
 
 
 def report(got: list[tuple[float, int]]) -> Report:
-    return Report(samples=got, finished_s=got[-1][0], bytes=got[-1][1])
+    samples = [(moment_s, size_bytes, 0) for moment_s, size_bytes in got]
+    return Report(samples=samples, finished_s=got[-1][0], bytes=got[-1][1])
 
 
 def test_a_slow_customer_is_seen_only_while_the_seeder_has_budget_to_spare() -> None:
