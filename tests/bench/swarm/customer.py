@@ -48,7 +48,8 @@ def main(order: dict[str, Any]) -> None:
     if not order["complete"]:
         _resume(torrents)
     while not diary.over():
-        diary.note(*_moved(torrents, order))
+        if diary.due():
+            diary.note(*_moved(torrents, order))
         if diary.finished_s is None and not order["complete"] and torrents[0].status().is_seeding:
             diary.finish()
         time.sleep(_LOOKED_EVERY_S)

@@ -13,7 +13,7 @@ from tests.bench.swarm.network import ENDS_WITH_US
 from tests.bench.swarm.process import Diary, say_ready, wait_start
 
 PORT = 8443
-_LOOKED_EVERY_S = 0.02
+_LOOKED_EVERY_S = 0.05
 
 
 def main(order: dict[str, Any]) -> None:
@@ -27,11 +27,11 @@ def main(order: dict[str, Any]) -> None:
     with subprocess.Popen(command) as curl:
         try:
             while not diary.over():
-                code = curl.poll()
-                diary.note(_size_bytes(folder))
-                if code:
-                    sys.exit(f"curl failed with exit code {code}")
-                if code == 0 and diary.finished_s is None:
+                if diary.due():
+                    diary.note(_size_bytes(folder))
+                if diary.finished_s is None and curl.poll() is not None:
+                    if curl.returncode:
+                        sys.exit(f"curl failed with exit code {curl.returncode}")
                     diary.finish()
                 time.sleep(_LOOKED_EVERY_S)
         finally:

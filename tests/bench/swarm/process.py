@@ -55,10 +55,13 @@ class Diary:
             return self.now_s >= self.finished_s + self._stays_s
         return self._stop.exists() or time.time() >= self._ends_at
 
+    def due(self) -> bool:
+        """Whether it is time to note again: once a second, as looking costs CPU."""
+        return not self._samples or self.now_s - self._samples[-1][0] >= _SAMPLED_EVERY_S
+
     def note(self, moved_bytes: int, given_bytes: int = 0) -> None:
-        """Note bytes so far, once a second: what counts, and what a customer gave to others."""
-        if not self._samples or self.now_s - self._samples[-1][0] >= _SAMPLED_EVERY_S:
-            self._samples.append((round(self.now_s, 2), moved_bytes, given_bytes))
+        """Note bytes so far: what counts, and what a customer gave to others."""
+        self._samples.append((round(self.now_s, 2), moved_bytes, given_bytes))
 
     def finish(self) -> None:
         """Everything is there."""
@@ -68,6 +71,6 @@ class Diary:
 
     def close(self, moved_bytes: int, given_bytes: int = 0) -> None:
         """Leave the report."""
-        self._samples.append((round(self.now_s, 2), moved_bytes, given_bytes))
+        self.note(moved_bytes, given_bytes)
         report = {"samples": self._samples, "finished_s": self.finished_s, "bytes": moved_bytes}
         self._report.write_text(json.dumps(report))

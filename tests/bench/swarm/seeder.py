@@ -53,7 +53,8 @@ async def main(order: dict[str, Any]) -> None:
         while not diary.over():
             for swarm in swarms.values():
                 swarm.act(trio.current_time())
-            diary.note(uploaded_bytes())
+            if diary.due():
+                diary.note(uploaded_bytes())
             await trio.sleep(_ROUND_S)
         nursery.cancel_scope.cancel()
     diary.close(uploaded_bytes())

@@ -70,9 +70,9 @@ def test_every_variant_of_a_small_crowd_completes_and_is_told(tmp_path: Path) ->
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_ended_removes_its_namespaces(tmp_path: Path, number: signal.Signals) -> None:
-    with bench(tmp_path, "--scenario", "flash crowd", "--variant", "thrifty") as process:
+    with bench(tmp_path, "--scenario", "smoke", "--variant", "thrifty") as process:
         assert process.stderr is not None
-        assert process.stderr.readline().startswith("flash crowd, thrifty: begins")
+        assert process.stderr.readline().startswith("smoke, thrifty: begins")
         assert left_behind(process.pid) != []
         process.send_signal(number)
         said = process.communicate(timeout=60)[1]
@@ -84,7 +84,7 @@ def test_a_run_that_is_ended_removes_its_namespaces(tmp_path: Path, number: sign
 
 
 def test_a_run_that_is_killed_is_cleaned_up_by_the_next(tmp_path: Path) -> None:
-    with bench(tmp_path, "--scenario", "flash crowd", "--variant", "thrifty") as process:
+    with bench(tmp_path, "--scenario", "smoke", "--variant", "thrifty") as process:
         assert process.stderr is not None
         process.stderr.readline()
         process.kill()
