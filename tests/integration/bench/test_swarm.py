@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.bench.swarm.scenario import VARIANTS
+from tests.bench.swarm.network import open_lines
+from tests.bench.swarm.scenario import SMOKE, VARIANTS
 
 _ROOT = Path(__file__).parents[3]
 _NEEDED = ("ip", "tc", "nginx", "curl")
@@ -96,6 +98,35 @@ def test_a_run_that_is_killed_is_cleaned_up_by_the_next(tmp_path: Path) -> None:
         said = following.communicate(timeout=60)[1]
     assert following.returncode == 0, said
     assert left_behind(process.pid) == []
+
+
+_CONNECT = """
+import socket, sys, time
+began_s = time.perf_counter()
+socket.create_connection((sys.argv[1], 9000), 30).close()
+print(time.perf_counter() - began_s)
+"""
+_LISTEN = """
+import socket
+with socket.create_server(("0.0.0.0", 9000)) as listening:
+    print("ready", flush=True)
+    listening.accept()
+"""
+
+
+def test_nobody_is_nearer_than_the_delay_and_its_devices_go_too() -> None:
+    scenario = replace(SMOKE, delay_ms=40.0)
+    with open_lines(scenario) as lines:
+        listen = [*lines.inside(2), sys.executable, "-c", _LISTEN]
+        with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as listening:
+            assert listening.stdout is not None
+            assert listening.stdout.readline() == "ready\n"
+            connect = [*lines.inside(1), sys.executable, "-c", _CONNECT, lines.address(2)]
+            done = subprocess.run(connect, check=True, capture_output=True, text=True)
+        assert float(done.stdout) >= 2 * 0.04
+        assert lines.hub is not None
+    assert lines.hub.returncode is not None
+    assert left_behind(os.getpid()) == []
 
 
 def test_nothing_measured_is_nothing_to_tell(tmp_path: Path) -> None:
