@@ -140,7 +140,7 @@ def figures(scenario: Scenario, outcomes: Mapping[str, Sequence[Outcome]]) -> li
         add("offload", [run.offload(scenario) for run in runs], "")
         slowest = [run.slowest_bytes_s for run in runs if run.slowest_bytes_s is not None]
         if slowest:
-            add("slowest 10 s with budget to spare", [rate / 1e3 for rate in slowest], "kB/s")
+            add("slowest with budget to spare", [rate / 1e3 for rate in slowest], "kB/s")
         if scenario.delay_ms:
             add("CPU of the delaying hub", [run.hub_share for run in runs], "cores")
     return found
