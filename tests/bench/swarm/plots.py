@@ -1,15 +1,18 @@
 """Time against offload, one picture for a scenario: small SVG that any browser shows."""
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from tests.bench.swarm.outcome import Outcome
-from tests.bench.swarm.scenario import BALANCED, FAST, NGINX, PLAIN, THRIFTY, Scenario
+from tests.bench.swarm.scenario import BALANCED, FAST, NGINX, PLAIN, THRIFTY, VARIANTS, Scenario
 
-_WIDTH, _HEIGHT = 640, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 610, 50, 350
+_WIDTH, _HEIGHT = 760, 360
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 500, 50, 310
+_KEY, _KEY_STEP = 530, 24
+_BOUND = "#b2182b"
 _COLOURS = {
     THRIFTY: "#1b7837",
     BALANCED: "#5aae61",
@@ -17,6 +20,7 @@ _COLOURS = {
     PLAIN: "#762a83",
     NGINX: "#444444",
 }
+_DASHES = ("6 4", "2 3")
 _TICKS = 5
 
 
@@ -34,55 +38,57 @@ def _picture(scenario: Scenario, outcomes: Mapping[str, Sequence[Outcome]]) -> I
             statistics.median(run.offload(scenario) for run in runs),
             statistics.median(run.last_s for run in runs),
         )
-        for variant, runs in outcomes.items()
-        if runs
+        for variant in VARIANTS
+        if (runs := outcomes.get(variant))
     }
-    longest_s = max([scenario.fastest_s, *(end_s for _, end_s in points.values())]) * 1.1
+    bounds = [("nobody can be faster", scenario.fastest_s)]
+    one_copy_s = scenario.fastest_with_one_copy_s
+    if one_copy_s is not None and one_copy_s > scenario.fastest_s:
+        bounds.append(("with one copy", one_copy_s))
+    # A logarithmic axis: nginx takes four times as long, and the others differ by a tenth.
+    moments_s = [*(moment_s for _, moment_s in bounds), *(end_s for _, end_s in points.values())]
+    lowest, highest = math.log(min(moments_s) * 0.9), math.log(max(moments_s) * 1.1)
 
     def x(offload: float) -> float:
         return _LEFT + max(0.0, min(1.0, offload)) * (_RIGHT - _LEFT)
 
     def y(moment_s: float) -> float:
-        return _BOTTOM - moment_s / longest_s * (_BOTTOM - _TOP)
+        return _BOTTOM - (math.log(moment_s) - lowest) / (highest - lowest) * (_BOTTOM - _TOP)
 
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
         ' font-family="sans-serif" font-size="12">'
     )
     yield f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>'
-    yield _text(_LEFT, 24, f"{scenario.name}: last finisher (s) against offload", size=15)
+    yield _text(_LEFT, 28, f"{scenario.name}: last finisher (s) against offload", size=15)
     for tick in range(_TICKS + 1):
         part = tick / _TICKS
         yield _line(x(part), _BOTTOM, x(part), _TOP, "#e5e5e5")
         yield _text(x(part), _BOTTOM + 18, f"{part:.0%}", anchor="middle")
-        yield _line(_LEFT, y(part * longest_s), _RIGHT, y(part * longest_s), "#e5e5e5")
-        yield _text(_LEFT - 8, y(part * longest_s) + 4, f"{part * longest_s:.0f}", anchor="end")
-    bounds = [("nobody can be faster", scenario.fastest_s)]
-    one_copy_s = scenario.fastest_with_one_copy_s
-    if one_copy_s is not None and one_copy_s > scenario.fastest_s:
-        bounds.append(("nobody can with one copy", one_copy_s))
-    for number, (label, bound_s) in enumerate(bounds):
-        yield _line(_LEFT, y(bound_s), _RIGHT, y(bound_s), "#b2182b", dashed=True)
-        below = 14 if number == 0 else -5
-        yield _text(_LEFT + 6, y(bound_s) + below, f"{label}: {bound_s:.1f} s", colour="#b2182b")
-    # From the right: labels of neighbours go above and below in turn.
-    for number, (variant, (offload, end_s)) in enumerate(
-        sorted(points.items(), key=lambda point: point[1])
-    ):
+        moment_s = math.exp(lowest + part * (highest - lowest))
+        yield _line(_LEFT, y(moment_s), _RIGHT, y(moment_s), "#e5e5e5")
+        yield _text(_LEFT - 8, y(moment_s) + 4, f"{moment_s:.0f}", anchor="end")
+    yield _text((_LEFT + _RIGHT) / 2, _HEIGHT - 12, "offload", anchor="middle")
+    key_y = _TOP + 10
+    for variant, (offload, end_s) in points.items():
         colour = _COLOURS[variant]
         yield f'<circle cx="{x(offload):.1f}" cy="{y(end_s):.1f}" r="6" fill="{colour}"/>'
-        anchor = "end" if offload > 0.5 else "start"
-        beside = -10 if offload > 0.5 else 10
-        rise = -10 if number % 2 else 20
-        yield _text(x(offload) + beside, y(end_s) + rise, variant, anchor=anchor, colour=colour)
-    yield _text((_LEFT + _RIGHT) / 2, _HEIGHT - 12, "offload", anchor="middle")
+        yield f'<circle cx="{_KEY}" cy="{key_y}" r="6" fill="{colour}"/>'
+        yield _text(_KEY + 14, key_y + 4, f"{variant}: {end_s:.1f} s, {offload:.0%}")
+        key_y += _KEY_STEP
+    for number, (label, bound_s) in enumerate(bounds):
+        dashes = _DASHES[number]
+        yield _line(_LEFT, y(bound_s), _RIGHT, y(bound_s), _BOUND, dashes)
+        yield _line(_KEY - 8, key_y, _KEY + 8, key_y, _BOUND, dashes)
+        yield _text(_KEY + 14, key_y + 4, f"{label}: {bound_s:.1f} s")
+        key_y += _KEY_STEP
     yield "</svg>"
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, dashed: bool = False) -> str:
-    dashes = ' stroke-dasharray="6 4"' if dashed else ""
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dashes: str = "none") -> str:
     return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"{dashes}/>'
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+        f' stroke="{colour}" stroke-dasharray="{dashes}"/>'
     )
 
 
@@ -92,10 +98,9 @@ def _text(
     words: str,
     *,
     anchor: str = "start",
-    colour: str = "#222222",
     size: int = 12,
 ) -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}"'
-        f' font-size="{size}">{escape(words)}</text>'
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+        f' fill="#222222" font-size="{size}">{escape(words)}</text>'
     )
