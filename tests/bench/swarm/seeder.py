@@ -34,11 +34,12 @@ async def main(order: dict[str, Any]) -> None:
         await trio.lowlevel.checkpoint()
         return swarms.get(name)
 
+    pace = Pace(order["upload_limit_bytes_s"])
     listener = Listener(
         mutual_server_context(Path(order["credential"] + ".pem"), torrents[0].ssl_cert),
         find_swarm=find,
         is_revoked=lambda _: False,
-        pace=Pace(order["upload_limit_bytes_s"]),
+        pace=pace,
         clock=utc_now,
         max_connections=1_000,
     )
@@ -52,7 +53,7 @@ async def main(order: dict[str, Any]) -> None:
         diary = Diary(order, await trio.to_thread.run_sync(wait_start, order))
         while not diary.over():
             for swarm in swarms.values():
-                swarm.act(trio.current_time())
+                swarm.act(trio.current_time(), spare=pace.spare)
             if diary.due():
                 diary.note(uploaded_bytes())
             await trio.sleep(_ROUND_S)
