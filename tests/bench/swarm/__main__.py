@@ -29,6 +29,7 @@ from tests.bench.swarm.stage import Stage
 
 _ROOT = Path(__file__).parents[3]
 _PLOTS = _ROOT / "docs" / "benchmarks"
+_NEEDED = ("ip", "tc", "setpriv", "nginx", "curl")
 _KNOWN = {**SCENARIOS, SMOKE.name: SMOKE}
 Outcomes = dict[str, dict[str, list[Outcome]]]
 """By scenario and variant."""
@@ -58,7 +59,7 @@ def main() -> None:
     report.publish("swarm", told, against=PLAIN, folder=chosen.into)
     if chosen.plots:
         for name in outcomes:
-            draw(_KNOWN[name], outcomes[name], _PLOTS)
+            draw(_KNOWN[name], outcomes[name], chosen.plots)
 
 
 def _arguments() -> argparse.Namespace:
@@ -67,13 +68,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
     parser.add_argument("--runs", type=int, default=1, help="0: only tell what was measured")
     parser.add_argument("--add", action="store_true", help="to the outcomes of earlier runs")
-    parser.add_argument("--plots", action="store_true", help="write docs/benchmarks/*.svg")
+    parser.add_argument(
+        "--plots", type=Path, nargs="?", const=_PLOTS, help="write them, to docs/benchmarks"
+    )
     parser.add_argument("--traces", action="store_true", help="keep them below the figures")
     parser.add_argument("--into", type=Path, default=report.FOLDER, help="folder of the figures")
     chosen = parser.parse_args()
     chosen.into = chosen.into.absolute()
+    chosen.plots = chosen.plots and chosen.plots.absolute()
     if chosen.runs < 0:
         parser.error("--runs is 0 or more")
+    absent = [tool for tool in _NEEDED if chosen.runs and shutil.which(tool) is None]
+    if absent:
+        parser.error(f"{', '.join(absent)} not found: bench-swarm runs {', '.join(_NEEDED)}")
     return chosen
 
 

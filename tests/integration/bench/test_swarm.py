@@ -27,12 +27,12 @@ pytestmark = [
 ]
 
 
-def bench(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+def bench(folder: Path, *arguments: str, path: str = os.environ["PATH"]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.bench.swarm", "--into", str(folder / "bench")]
     return subprocess.Popen(
         [*command, *arguments],
         cwd=_ROOT,
-        env=os.environ | {"TMPDIR": str(folder)},
+        env=os.environ | {"TMPDIR": str(folder), "PATH": path},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -55,7 +55,8 @@ def still_running(folder: Path) -> list[str]:
 
 
 def test_every_variant_of_a_small_crowd_completes_and_is_told(tmp_path: Path) -> None:
-    with bench(tmp_path, "--scenario", "smoke") as process:
+    plots = tmp_path / "plots"
+    with bench(tmp_path, "--scenario", "smoke", "--plots", str(plots)) as process:
         _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert left_behind(process.pid) == []
@@ -68,6 +69,23 @@ def test_every_variant_of_a_small_crowd_completes_and_is_told(tmp_path: Path) ->
         assert told[f"smoke, {variant}: copies"] >= 1
     assert told["smoke, nginx: copies"] == 2
     assert told["smoke, thrifty: copies"] < told["smoke, nginx: copies"]
+    assert [path.name for path in plots.iterdir()] == ["swarm-smoke.svg"]
+
+
+def test_a_run_adds_to_earlier_ones_and_keeps_traces_when_asked(tmp_path: Path) -> None:
+    kept = tmp_path / "bench" / "swarm-outcomes.json"
+    kept.parent.mkdir()
+    earlier = {"finished_s": [7.0, 9.0], "seeder_bytes": 4_000_000, "slowest_bytes_s": None}
+    kept.write_text(json.dumps({"smoke": {"fast": [earlier], "nginx": [earlier]}}))
+    arguments = ("--scenario", "smoke", "--variant", "fast", "--add", "--traces")
+    with bench(tmp_path, *arguments) as process:
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    outcomes = json.loads(kept.read_text())["smoke"]
+    assert [len(outcomes["fast"]), len(outcomes["nginx"])] == [2, 1]
+    assert outcomes["fast"][0]["finished_s"] == earlier["finished_s"]
+    traces = kept.parent / "traces" / "smoke, fast, 1"
+    assert sorted(path.name for path in traces.iterdir()) == [f"report-{n}.json" for n in range(3)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -134,3 +152,10 @@ def test_nothing_measured_is_nothing_to_tell(tmp_path: Path) -> None:
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 1
     assert "has no outcomes" in said
+
+
+def test_a_machine_without_the_tools_is_told_which(tmp_path: Path) -> None:
+    with bench(tmp_path, "--scenario", "smoke", path=str(tmp_path)) as process:
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 2
+    assert "ip, tc, setpriv, nginx, curl not found" in said
