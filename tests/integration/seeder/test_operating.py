@@ -72,7 +72,7 @@ async def test_a_download_is_seen_in_status_and_metrics(shop: Shop) -> None:
     assert "USD" in table[1]
     prefix = "albumswarm_seeder_"
     for name, value in {
-        'uploaded_bytes_total': size_bytes,
+        "uploaded_bytes_total": size_bytes,
         "customers": 1,
         "leechers": 0,
         'refused_connections_total{reason="revoked"}': 0,

@@ -152,7 +152,7 @@ def test_a_byte_is_worth_what_it_reaches_and_more_where_little_is_left() -> None
     crowded, lonely = spread(64), spread(64)
     crowd = [crowded.join(0.0) for _ in range(6)]
     alone = lonely.join(0.0)
-    assert crowded.worth == 6 * lonely.worth
+    assert crowded.worth == 36 * lonely.worth
     while pieces := lonely.grant(alone):
         lonely.gained(alone, pieces[:1])
         if alone.missing == 16:
