@@ -10,7 +10,7 @@ import trio
 
 from tracker.serving.connection import Connection, State
 from tracker.serving.doors import Door
-from tracker.serving.exchange import Respond, Waiting
+from tracker.serving.exchange import Respond, RespondAgain, Waiting
 from tracker.serving.head import HeadRefused
 from tracker.serving.patience import Patience
 from tracker.serving.reactor import READABLE, Reactor
@@ -32,6 +32,7 @@ class FrontEnd:
         self,
         respond: Respond,
         *,
+        respond_again: RespondAgain = lambda *_: None,
         count: Callable[[str], None],
         max_connections: int,
         patience: Patience,
@@ -43,6 +44,7 @@ class FrontEnd:
         connection does.
         """
         self.respond = respond
+        self.respond_again = respond_again
         self.patience = patience
         self.count = count
         self._max_connections = max_connections

@@ -6,6 +6,8 @@ import struct
 import zlib
 from collections.abc import Sequence
 
+import msgspec
+
 from client_lib.wire.announce import ENTRY_BYTES_V4, ENTRY_BYTES_V6
 from tracker.swarms.peers import OWNER_BYTES, STANDINGS, ClientTag, Family, Owner, Standing
 from tracker.swarms.pool import Pool
@@ -85,6 +87,15 @@ class Swarm:
             self.completions += 1
         return True
 
+    def place(self, owner: Owner, client: ClientTag, entry: bytes) -> "Place":
+        """Where a client is. Raises KeyError if it is not here."""
+        side = self.sides[len(entry) != ENTRY_BYTES_V4]
+        found = side.find(owner, client)
+        if found is None:
+            raise KeyError(client)
+        pool, index, standing = side.where(found)
+        return Place(self, pool, index, pool.slots[index], standing, client, entry)
+
     def remove(self, owner: Owner, client: ClientTag, family: Family) -> bool:
         """Remove a client's entry of one family; returns whether it was there."""
         side = self.sides[family]
@@ -124,7 +135,7 @@ class Swarm:
         if position is None:
             return Others(side.pools, _NONE)
         own: list[Sequence[int]] = [(), (), ()]
-        if owner + NUMBERS[1] not in positions:  # nearly always
+        if not side.further:  # nearly always
             own[position & STANDING_MASK] = (position >> STANDING_BITS,)
             return Others(side.pools, own)
         for slot in side.slots(owner):
@@ -211,6 +222,23 @@ class Swarm:
             self.leeching_since_s = now_s
 
 
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a peer is, so that it need not be looked for when it announces again."""
+
+    swarm: Swarm
+    pool: Pool
+    index: int
+    slot: bytes
+    standing: Standing
+    client: ClientTag
+    entry: bytes
+    """Compact address and port."""
+
+    def is_good(self) -> bool:
+        """Whether the peer still is there. It moves when another one is removed."""
+        return self.pool.holds(self.index, self.slot, self.client)
+
+
 class Others:
     """One family of a swarm without the asker's own peers. Good until the swarm changes."""
 
@@ -232,13 +260,13 @@ class Others:
         """Up to so many compact entries of each standing, from random places onwards."""
         leechers, complete, central = mix
         pools, own = self._pools, self._own
-        peers = pools[0].window(leechers, own[0], rng) if leechers else b""
+        peers = pools[0].window(leechers, own[0], rng) if leechers else bytearray()
         if complete:
             peers = pools[1].window(complete, own[1], rng) + peers
         if central:
             # First: libtorrent tries peers in about the order in which it got them.
             peers = pools[2].window(central, own[2], rng) + peers
-        return peers
+        return bytes(peers)
 
 
 _NONE: Sequence[Sequence[int]] = ((), (), ())
