@@ -201,8 +201,8 @@ class Announcer:
             place.standing,
             regular.want,
         )
-        here, there = (_V4, _V6) if len(address) == 4 else (_V6, _V4)
-        own, other = swarm.others(owner, here), swarm.others(owner, there)
+        here_v4 = len(address) == 4
+        own, other = place.others(), swarm.others(owner, _V6 if here_v4 else _V4)
         fleet4, fleet6 = b"", b""
         if standing is _LEECHER:
             fleet4, fleet6 = self._central(info_hash, swarm.counts[0])
@@ -221,7 +221,7 @@ class Announcer:
         )
         nearby = own.sample(near, self._rng)
         far_off = b"" if far is NOBODY else other.sample(far, self._rng)
-        if here is _V6:
+        if not here_v4:
             nearby, far_off = far_off, nearby
         return self._encoded(swarm, interval_s, fleet4 + nearby, fleet6 + far_off, address)
 

@@ -46,6 +46,9 @@ class Room(Protocol):
     def waits(self, connection: "Connection") -> None:
         """From now on it waits for its client, if it did not already."""
 
+    def waits_anew(self, connection: "Connection") -> None:
+        """From now on it waits for its client, whatever it did."""
+
     def is_busy(self, connection: "Connection") -> None:
         """It waits for its client no longer."""
 
@@ -298,18 +301,19 @@ class Connection:
 
     def _sent(self) -> None:
         """Go on after an answer that the client has got, as far as we can tell."""
-        patience, now_s = self._room.patience, self._room.now_s
-        if self.state is State.TALKING:
-            self._room.is_busy(self)
+        room = self._room
+        if self.state is _TALKING:
             if self._received:
-                self.deadline_s = now_s + patience.head_s
+                room.is_busy(self)
+                self.deadline_s = room.now_s + room.patience.head_s
                 self._talk()
             else:
-                self.deadline_s = now_s + patience.idle_s
-                self._wait_for_client(READABLE)
+                self.deadline_s = room.now_s + room.patience.idle_s
+                room.waits_anew(self)
+                self._watch(READABLE)
         elif self.state is State.ANSWERING:
             self._watch(READABLE)
-        elif self.state is State.PARTING and self._linger:
+        elif self.state is _PARTING and self._linger:
             self._begin_to_linger()
         else:
             self.close()

@@ -38,15 +38,6 @@ class Recurring(NamedTuple):
     familiar: Familiar
 
 
-class Counters(NamedTuple):
-    """What changes from one announce to the next."""
-
-    familiar: Familiar
-    uploaded_bytes: int
-    downloaded_bytes: int
-    left_bytes: int
-
-
 class Familiars:
     """The requests that are remembered: of all clients of a proxy, or of one TLS connection.
 
@@ -63,8 +54,11 @@ class Familiars:
         """
         self._known: Remembered[Familiar] = Remembered(at_least)
 
-    def find(self, received: bytes) -> Counters | None:
-        """Recognise a request; None if it is not exactly one that came before."""
+    def find(self, received: bytes) -> tuple[Familiar, int, int, int] | None:
+        """Recognise a request, and read its counters: bytes uploaded, downloaded and left.
+
+        None if it is not exactly one that came before.
+        """
         begin = received.find(_BEGINNING, 0, _MAX_BYTES)
         familiar = self._known.get(received[:begin])
         if familiar is None or (counters := _COUNTERS.match(received, begin)) is None:
@@ -72,7 +66,7 @@ class Familiars:
         if hashlib.sha256(received[counters.end() :]).digest() != familiar.rest_sha256:
             return None
         uploaded, downloaded, left = counters.groups()
-        return Counters(familiar, int(uploaded), int(downloaded), int(left))
+        return familiar, int(uploaded), int(downloaded), int(left)
 
     def keep(self, request: bytes, familiar: Familiar, *, keep_alive: bool) -> None:
         """Remember a request's head, if its counters are where libtorrent writes them.

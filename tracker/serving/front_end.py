@@ -97,6 +97,12 @@ class FrontEnd:
         """From now on it waits for its client, if it did not already."""
         self._waiting.setdefault(connection)
 
+    def waits_anew(self, connection: Connection) -> None:
+        """From now on it waits for its client, whatever it did."""
+        waiting = self._waiting
+        waiting.pop(connection, None)
+        waiting[connection] = None
+
     def is_busy(self, connection: Connection) -> None:
         """It waits for its client no longer."""
         self._waiting.pop(connection, None)
