@@ -21,14 +21,13 @@ _MAX_BYTES = 3_072
 
 
 class Familiar(msgspec.Struct, gc=False, kw_only=True):
-    """What a request's bytes said, apart from its counters. The application's records extend it.
+    """What a request said, apart from its counters. The application's records extend it.
 
     Structs without garbage collection: a hundred thousand of them would be walked again and again.
     """
 
-    rest_sha256: bytes = b""
-    """Of all that follows the counters: set by `Familiars.keep`."""
     keep_alive: bool = False
+    """Set by `Familiars.keep`."""
 
 
 class Recurring(NamedTuple):
@@ -41,17 +40,14 @@ class Recurring(NamedTuple):
 class Familiars:
     """The requests that are remembered: of all clients of a proxy, or of one TLS connection.
 
-    Whoever shares a memory is told apart by what the requests themselves say.
+    Whoever shares a memory is told apart by what the requests themselves say: they are known by the
+    SHA-256 of all but their counters, the client's certificate included.
     """
 
     __slots__ = ("_known",)
 
     def __init__(self, at_least: int) -> None:
-        """Remember at least so many, if so many come; 0.6 kB each, and twice that number at most.
-
-        They are found by what is before the counters (path, info-hash, peer id, port), and
-        compared by the SHA-256 of what is after them: the fields with the client's certificate.
-        """
+        """Remember at least so many, if so many come; 0.5 kB each, and twice that number at most."""
         self._known: Remembered[Familiar] = Remembered(at_least)
 
     def find(self, received: bytes) -> tuple[Familiar, int, int, int] | None:
@@ -60,10 +56,12 @@ class Familiars:
         None if it is not exactly one that came before.
         """
         begin = received.find(_BEGINNING, 0, _MAX_BYTES)
-        familiar = self._known.get(received[:begin])
-        if familiar is None or (counters := _COUNTERS.match(received, begin)) is None:
+        counters = _COUNTERS.match(received, begin) if begin > 0 else None
+        if counters is None:
             return None
-        if hashlib.sha256(received[counters.end() :]).digest() != familiar.rest_sha256:
+        constant = received[:begin] + received[counters.end() :]
+        familiar = self._known.get(hashlib.sha256(constant).digest())
+        if familiar is None:
             return None
         uploaded, downloaded, left = counters.groups()
         return familiar, int(uploaded), int(downloaded), int(left)
@@ -77,6 +75,6 @@ class Familiars:
         begin = request.find(_BEGINNING)
         counters = _COUNTERS.match(request, begin) if begin > request.find(b"?") > 0 else None
         if counters is not None and len(request) <= _MAX_BYTES:
-            familiar.rest_sha256 = hashlib.sha256(request[counters.end() :]).digest()
             familiar.keep_alive = keep_alive
-            self._known.keep(request[:begin], familiar)
+            constant = request[:begin] + request[counters.end() :]
+            self._known.keep(hashlib.sha256(constant).digest(), familiar)
