@@ -120,7 +120,7 @@ class Announcer:
             or not member.not_before_s <= now_s <= member.not_after_s
             or revocations.is_revoked(member.serial)
             or not revocations.is_current(now_s)
-            or not place.is_good()
+            or not place.pool.holds(place.index, place.slot, place.client)
         ):
             return None
         self._accounting.admitted_again(
@@ -153,7 +153,8 @@ class Announcer:
         since_s = swarm.leeching_since_s
         if since_s is None and standing is _LEECHER:
             since_s = now_s
-        return self._pace.interval(len(swarm), since_s, now_s, self._rng)
+        leechers, complete, central = swarm.counts
+        return self._pace.interval(leechers + complete + central, since_s, now_s, self._rng)
 
     def _put(
         self, member: Member, request: AnnounceRequest, address: bytes, now_s: float

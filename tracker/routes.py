@@ -75,9 +75,7 @@ def routes(
     return respond
 
 
-def routes_again(
-    announcer: Announces, *, clock: Callable[[], float] = time.time
-) -> RespondAgain:
+def routes_again(announcer: Announces, *, clock: Callable[[], float] = time.time) -> RespondAgain:
     """Answer the announces that came before: nothing else recurs."""
 
     def respond_again(

@@ -19,6 +19,7 @@ from tracker.serving.patience import Patience
 from tracker.serving.reactor import READABLE, WRITABLE
 
 _READ_BYTES = 16_384
+_NOW = socket.MSG_DONTWAIT  # for each call: to make the socket non-blocking is a call more
 _UNSENT_BYTES = 65_536  # then a client that asks more has to read first
 _LINGER_S = 1.0
 _LINGER_BYTES = 65_536
@@ -103,7 +104,7 @@ class Connection:
         *,
         allowed_s: float,
     ) -> None:
-        """Take a non-blocking socket, and the time that the client has for its first words.
+        """Take a socket, and the time that the client has for its first words.
 
         `familiars` are requests whose senders are told by themselves or by this connection alone.
         """
@@ -206,7 +207,7 @@ class Connection:
     def _receive(self) -> bytes | None:
         """What the client has sent; nothing at the end, None if there is nothing now."""
         try:
-            return self._socket.recv(_READ_BYTES)
+            return self._socket.recv(_READ_BYTES, _NOW)
         except BlockingIOError:
             return None
 
@@ -294,7 +295,7 @@ class Connection:
 
     def _flush(self) -> None:
         try:
-            sent_bytes = self._socket.send(self._unsent)
+            sent_bytes = self._socket.send(self._unsent, _NOW)
         except BlockingIOError:
             return
         self._unsent = self._unsent[sent_bytes:] if sent_bytes < len(self._unsent) else b""
@@ -328,7 +329,7 @@ class Connection:
 
     def _swallow(self) -> None:
         try:
-            data = self._socket.recv(_READ_BYTES)
+            data = self._socket.recv(_READ_BYTES, _NOW)
         except BlockingIOError:
             self._wait_for_client(READABLE)
             return

@@ -12,7 +12,6 @@ from tracker.serving.listening import pack
 from tracker.serving.sender import TrustedProxies, by_connection, by_proxy
 from tracker.serving.tls import TlsConnection
 
-
 _CLIENTS_OF_PROXIES = 131_072
 _TORRENTS_OF_CLIENT = 8
 
@@ -25,7 +24,7 @@ class Door(Protocol):
     def receive(
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
     ) -> Connection:
-        """Begin with a client whose non-blocking socket was accepted from `host`.
+        """Begin with a client whose socket was accepted from `host`.
 
         `host` is as `accept` tells it, empty on a Unix socket.
         """
@@ -76,7 +75,7 @@ class PlainDoor:
         connection = Connection(
             accepted, self._heads, self._familiars, room, allowed_s=room.patience.head_s
         )
-        if family != socket.AF_UNIX and not self._trusted.trusts(pack(family, host)):
+        if family != socket.AF_UNIX and not self._trusted.trusts(host):
             room.count("untrusted_address")
             connection.refuse(403, "this address is for trusted proxies")
         return connection

@@ -47,7 +47,7 @@ class Familiars:
     __slots__ = ("_known",)
 
     def __init__(self, at_least: int) -> None:
-        """Remember at least so many, if so many come; 0.5 kB each, and twice that number at most."""
+        """Remember at least so many, if so many come, and twice that at most; 0.5 kB each."""
         self._known: Remembered[Familiar] = Remembered(at_least)
 
     def find(self, received: bytes) -> tuple[Familiar, int, int, int] | None:

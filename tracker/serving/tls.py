@@ -37,7 +37,7 @@ class TlsConnection(Connection):
         context: ssl.SSLContext,
         address: bytes,
     ) -> None:
-        """Take a non-blocking socket, a context that demands certificates, the packed address."""
+        """Take a socket, a context that demands certificates, the packed address."""
         super().__init__(transport, heads, familiars, room, allowed_s=room.patience.handshake_s)
         self._address = address
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -135,7 +135,7 @@ class Swarm:
         if position is None:
             return Others(side.pools, _NONE)
         if not side.further:  # nearly always
-            return Others.than(side.pools, position & STANDING_MASK, position >> STANDING_BITS)
+            return Others(side.pools, _at(position & STANDING_MASK, position >> STANDING_BITS))
         own: list[Sequence[int]] = [(), (), ()]
         for slot in side.slots(owner):
             position = positions[slot]
@@ -222,7 +222,10 @@ class Swarm:
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a peer is, so that it need not be looked for when it announces again."""
+    """Where a peer is, so that it need not be looked for when it announces again.
+
+    Good while the pool `holds` it there: it moves when another one is removed.
+    """
 
     swarm: Swarm
     pool: Pool
@@ -233,17 +236,13 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     entry: bytes
     """Compact address and port."""
 
-    def is_good(self) -> bool:
-        """Whether the peer still is there. It moves when another one is removed."""
-        return self.pool.holds(self.index, self.slot, self.client)
-
     def others(self) -> "Others":
-        """`Swarm.others` of this peer's own family, with less searching. Only if `is_good`."""
+        """`Swarm.others` of this peer's own family, with less searching. While it is good."""
         family = Family.V4 if len(self.entry) == ENTRY_BYTES_V4 else Family.V6
         side = self.swarm.sides[family]
         if side.further:
             return self.swarm.others(Owner(self.slot[:OWNER_BYTES]), family)
-        return Others.than(side.pools, self.standing, self.index)
+        return Others(side.pools, _at(self.standing, self.index))
 
 
 class Others:
@@ -263,14 +262,6 @@ class Others:
         )
         """Entries of each standing, in the order of `Standing`."""
 
-    @classmethod
-    def than(cls, pools: tuple[Pool, ...], standing: int, index: int) -> "Others":
-        """Others than the one peer of that standing and index."""
-        own = (index,)
-        if standing == 0:
-            return cls(pools, (own, (), ()))
-        return cls(pools, ((), own, ()) if standing == 1 else ((), (), own))
-
     def sample(self, mix: tuple[int, int, int], rng: random.Random) -> bytes:
         """Up to so many compact entries of each standing, from random places onwards."""
         leechers, complete, central = mix
@@ -282,6 +273,13 @@ class Others:
         if central:
             peers = pools[2].window(central, own[2], rng) + peers
         return bytes(peers)
+
+
+def _at(standing: int, index: int) -> tuple[Sequence[int], ...]:
+    """The indices of one peer, by standing."""
+    if standing == 0:
+        return ((index,), (), ())
+    return ((), (index,), ()) if standing == 1 else ((), (), (index,))
 
 
 _NONE: Sequence[Sequence[int]] = ((), (), ())

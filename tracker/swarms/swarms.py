@@ -66,7 +66,7 @@ class Swarms:
         return swarm
 
     def refresh(self, info_hash: TruncatedInfoHash, place: Place, deadline_s: int) -> None:
-        """`put`, for a client that is where it was (`place.is_good`) and has what it had."""
+        """`put`, for a client that is where it was (its place is good) and has what it had."""
         place.pool.refresh(place.index, place.entry, deadline_s)
         self._dirty.add(info_hash)
 
