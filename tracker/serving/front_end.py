@@ -86,7 +86,11 @@ class FrontEnd:
             self._close_doors(doors)
             for connection in list(self._open):
                 connection.close()
-            self._reactor.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of what a front end holds that never serves. `serve` does so itself."""
+        self._reactor.close()
 
     def watch(self, connection: Connection, events: int) -> None:
         """Call `connection.on_ready` for these events only."""

@@ -123,8 +123,9 @@ def _served(everyone: Crowd, load: Load, chosen: argparse.Namespace, folder: Pat
         opentracker(everyone, folder) as peer,
         nginx(everyone, folder, peer) as proxied,
     ):
-        # A proxy keeps its connections or does not: a tracker knows its clients' requests in the one
-        # form or the other. In order, everybody once: a certificate's verification, 0.2 ms and more, is not measured.
+        # A proxy keeps its connections or does not: a tracker knows its clients' requests in the
+        # one form or in the other. First in order, everybody once: a certificate's verification,
+        # 0.2 ms and more, is not measured.
         everybody = len(everyone.peers)
         empty_bytes = plain.rss_bytes()
         load.run(plain, again, everybody, keep_alive=True, seed=0, filling=True)
