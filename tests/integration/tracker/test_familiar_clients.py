@@ -183,6 +183,7 @@ asks = st.builds(
     damage=st.none() | st.tuples(st.integers(0, 2_000), st.integers(0, 255)),
     path_of=st.none() | st.none() | st.integers(0, 3),
 )
+regulars = st.builds(Ask, who=st.integers(0, 2), counters=st.tuples(counts, counts, counts))
 worlds = st.builds(
     World,
     passes_s=st.sampled_from((0.0, 60.0, 86_400.0, -7_200.0)),
@@ -191,7 +192,7 @@ worlds = st.builds(
 )
 
 
-@given(st.lists(asks | worlds | st.just(Ask()), max_size=25))
+@given(st.lists(regulars | asks | worlds | st.just(Ask()), max_size=25))
 @settings(deadline=None)
 def test_a_tracker_that_remembers_says_and_counts_what_one_says_that_does_not(
     steps: list[Ask | World],
@@ -221,6 +222,13 @@ def test_fields_in_any_order_are_recognised_when_they_come_again(order: int) -> 
         for number in range(4):
             tracker.ask(Ask(counters=(number, 2 * number, 9), order=order).raw)
         assert tracker.recognised == 3
+
+
+def test_who_has_all_of_it_now_is_told_of_leechers_alone() -> None:
+    with trackers() as both:
+        for step in (Ask(), Ask(who=1), Ask(), Ask(counters=(0, 9, 0)), Ask(counters=(0, 9, 0))):
+            assert both[0].ask(step.raw) == both[1].ask(step.raw)
+        assert both[0].recognised == 2
 
 
 def test_who_is_revoked_is_refused_at_the_next_announce() -> None:
