@@ -32,7 +32,10 @@ from tracker.trust.admission import Admission
 NOW_S = utc_now().timestamp()
 HASH = licence_identity().info_hash.truncated
 PKI = SwarmPki()
-WHO = (*(licence_identity(number=number) for number in range(3)), SeederIdentity("origin"))
+WHO: tuple[LicenceIdentity | SeederIdentity, ...] = (
+    *(licence_identity(number=number) for number in range(3)),
+    SeederIdentity("origin"),
+)
 ISSUED = [PKI.issue(who).certificate for who in WHO]
 SERIALS = [certificate.serial_number for certificate in ISSUED]
 DERS = [certificate.public_bytes(serialization.Encoding.DER) for certificate in ISSUED]
