@@ -19,8 +19,10 @@
     │   ├── AnnounceRefused                      the tracker's failure reason
     │   └── LicenceRefused                       a licence of ours that may not be used any more
     ├── UnreachableError                exit 4   nobody answered, or not with the right certificate
+    │   └── AnswerLost                           the connection broke before the whole answer
     ├── StorageError                    exit 1   a disk, folder or file of ours
-    └── DownloadError                   exit 1   an album that could not be completed
+    ├── DownloadError                   exit 1   an album that could not be completed
+    └── SomeFailed                      exit 1   some of several things, each said when it failed
 
 Errors carry fields; `str()` is the one clear line that a person reads. Nothing secret goes in.
 """
@@ -136,9 +138,17 @@ class UnreachableError(AlbumswarmError):
         self.why = why
 
 
+class AnswerLost(UnreachableError):
+    """A connection that stood broke before the whole answer: what was asked may have been done."""
+
+
 class StorageError(AlbumswarmError):
     """A file or folder of ours cannot be read or written; the message names it."""
 
 
 class DownloadError(AlbumswarmError):
     """An album could not be completed; what was fetched is kept."""
+
+
+class SomeFailed(AlbumswarmError):
+    """Some of several things that were asked for failed; which, was said before."""

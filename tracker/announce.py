@@ -14,9 +14,9 @@ from client_lib.wire.announce import (
     encode_response,
 )
 from client_lib.wire.infohash import TruncatedInfoHash
+from tracker.accounting.regular import Regular
 from tracker.accounting.sessions import Session
 from tracker.accounting.tally import Accounting
-from tracker.regular import Regular
 from tracker.swarms.handout import NOBODY, Pace, handout
 from tracker.swarms.peers import Family, Standing, client_tag
 from tracker.swarms.swarm import Swarm
@@ -53,7 +53,7 @@ class Announcer:
         max_numwant: int,
         copies_wanted: int,
         rng: random.Random,
-        central: Callable[[TruncatedInfoHash, int], tuple[bytes, bytes]] = lambda *_: (b"", b""),
+        central: Callable[[TruncatedInfoHash, int], tuple[bytes, bytes] | None] = lambda *_: None,
     ) -> None:
         """Take the hooks in the order in which they act, and the policy's numbers.
 
@@ -204,15 +204,16 @@ class Announcer:
         )
         here_v4 = len(address) == 4
         own, other = place.others(), swarm.others(owner, _V6 if here_v4 else _V4)
+        own_counts, other_counts = own.counts, other.counts
         fleet4, fleet6 = b"", b""
         if standing is _LEECHER:
-            fleet4, fleet6 = self._central(info_hash, swarm.counts[0])
-            if not (fleet4 or fleet6 or any(own.counts) or any(other.counts)):
+            fleet = self._central(info_hash, swarm.counts[0])
+            if fleet is not None:  # then who of them has announced does not matter: it may drain
+                fleet4, fleet6 = fleet
+                own_counts, other_counts = (*own_counts[:2], 0), (*other_counts[:2], 0)
+                want = max(0, want - len(fleet4) // ENTRY_BYTES_V4 - len(fleet6) // ENTRY_BYTES_V6)
+            if not (fleet4 or fleet6 or any(own_counts) or any(other_counts)):
                 return _ALONE
-        own_counts, other_counts = own.counts, other.counts
-        if fleet4 or fleet6:  # then who of them has announced does not matter
-            own_counts, other_counts = (*own_counts[:2], 0), (*other_counts[:2], 0)
-            want = max(0, want - len(fleet4) // ENTRY_BYTES_V4 - len(fleet6) // ENTRY_BYTES_V6)
         near, far = handout(
             own_counts,
             other_counts,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from tracker.regular import Regular
+from tracker.accounting.regular import Regular
 from tracker.serving.exchange import Request, Respond, RespondAgain, Waiting
 from tracker.serving.familiar import Familiar, Recurring
 from tracker.serving.head import HeadRefused

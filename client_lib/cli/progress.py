@@ -84,6 +84,9 @@ class Bars:
             case events.Failed():
                 self._forget(event.licence_id)
                 self._say(f"{name}: failed: {event.error}")
+            case events.Fallback():
+                what = "fetching from the store's web seed too" if event.joined else "swarm alone"
+                self._say(f"{name}: {what}")
             case events.CertificateRenewed():
                 pass
 

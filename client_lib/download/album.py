@@ -14,11 +14,13 @@ from client_lib.download import placement
 from client_lib.download.events import (
     CertificateRenewed,
     Event,
+    Fallback,
     Finished,
     Progress,
     Started,
     Trouble,
 )
+from client_lib.download.fallback import FallbackPolicy, FallbackTuning
 from client_lib.download.library import DeviceLibrary, DownloadRecord, DownloadState
 from client_lib.download.naming import local_paths
 from client_lib.download.sources import SourceSplit
@@ -51,6 +53,7 @@ class Surroundings:
     emit: Callable[[Event], None]
     clock: Callable[[], dt.datetime]
     rng: random.Random
+    fallback: FallbackTuning
 
 
 class AlbumDownload:
@@ -80,6 +83,7 @@ class AlbumDownload:
             ca=around.ca,
             now=around.clock(),
             rng=around.rng,
+            encryption=around.library.key_encryption(),
         )
         record = placement.place(around.library, licence, around.into)
         paths = local_paths([file.path for file in member.metainfo.files])
@@ -109,6 +113,8 @@ class AlbumDownload:
             nursery.start_soon(self._renew, torrent, member.credential)
             nursery.start_soon(self._sample, torrent)
             nursery.start_soon(self._watch_trackers, torrent, member.credential)
+            if not complete and member.metainfo.web_seeds:
+                nursery.start_soon(self._watch_sources, torrent, member.metainfo.web_seeds)
             if complete:
                 folder = Path(record.folder)
             else:
@@ -225,6 +231,27 @@ class AlbumDownload:
             )
         )
 
+    async def _watch_sources(self, torrent: Torrent, web_seeds: tuple[str, ...]) -> None:
+        """Fetch from the web seeds too, while the swarm is slow."""
+        policy = FallbackPolicy(self._around.fallback)
+        while torrent.status().phase is not Phase.SEEDING:
+            await trio.sleep(_SAMPLE_S)
+            joined = policy.joined
+            rates = [0, 0]
+            for peer in torrent.peers():
+                rates[peer.web_seed] += peer.download_rate_bytes_s
+            if policy.update(trio.current_time(), *rates) is joined:
+                continue
+            if policy.joined:
+                torrent.use_web_seeds(web_seeds)
+            else:
+                torrent.drop_web_seeds()
+            licence = self._licence
+            self._around.emit(
+                Fallback(licence_id=licence.licence_id, name=licence.name, joined=policy.joined)
+            )
+        torrent.drop_web_seeds()
+
     async def _watch_trackers(self, torrent: Torrent, credential: Credential) -> None:
         """Report what trackers complain of; a refusal is taken to licensing, which knows why."""
         told: dict[str, str] = {}
@@ -246,7 +273,12 @@ class AlbumDownload:
         ask = LicenceCertificateRequest(self._licence, around.licensing)
         try:
             renewed = await request_credential(
-                credential.path, ask, ca=around.ca, now=around.clock(), key=credential.key
+                credential.path,
+                ask,
+                ca=around.ca,
+                now=around.clock(),
+                key=credential.key,
+                encryption=credential.encryption,
             )
         except LicensingRefused as error:
             raise refusal(self._licence, error) from error

@@ -91,5 +91,14 @@ class Failed:
     error: Exception
 
 
-Milestone = Started | Trouble | CertificateRenewed | Finished | Failed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """The swarm is slow, and the store's web seed was `joined`; or it was left again."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    joined: bool
+
+
+Milestone = Started | Trouble | CertificateRenewed | Fallback | Finished | Failed
 Event = Milestone | Progress

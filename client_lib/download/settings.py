@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from client_lib.protection import Protection
 from client_lib.swarm.settings import SessionSettings
 
 
@@ -27,7 +28,9 @@ class ClientSettings:
 
     `licensing_url` and `licensing_ca` (PEM) are remembered in `data_folder` after first use;
     `licensing_ca` None trusts the system's roots. An album that receives nothing for `patience_s`
-    seconds fails with DownloadError, its partial files kept.
+    seconds fails with DownloadError, its partial files kept. The store's web seed is used, too,
+    while the swarm gives less than `web_seed_below_bytes_s`; 0 for never. `secrets` opens a
+    protected `data_folder`, and protects a new one: PassphraseProtection or KeyringProtection.
     """
 
     data_folder: Path = field(default_factory=default_data_folder)
@@ -36,6 +39,8 @@ class ClientSettings:
     session: SessionSettings = field(default_factory=lambda: SessionSettings(listen_port=0))
     concurrent_albums: int = 4
     patience_s: float = 600.0
+    secrets: Protection | None = None
+    web_seed_below_bytes_s: int = 500_000
 
 
 class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

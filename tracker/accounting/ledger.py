@@ -15,10 +15,10 @@ from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.accounting import plausibility
 from tracker.accounting.amounts import day_of
 from tracker.accounting.flags import Flags
+from tracker.accounting.regular import Regular
 from tracker.accounting.sessions import Progress, Sessions
 from tracker.accounting.store_sqlite import AccountingStore, Batch, BrokenAccounts, Movement
 from tracker.accounting.tally import Tally
-from tracker.regular import Regular
 from tracker.swarms.peers import Owner
 from tracker.trust.admission import Member, Refusal, Role
 

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Protocol
 
 from client_lib.wire.announce import AnnounceRequest
-from tracker.regular import Regular
+from tracker.accounting.regular import Regular
 from tracker.trust.admission import Member, Refusal
 
 
