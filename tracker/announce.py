@@ -14,6 +14,8 @@ from client_lib.wire.announce import (
     encode_response,
 )
 from client_lib.wire.infohash import TruncatedInfoHash
+from tracker.accounting.regular import Regular
+from tracker.accounting.sessions import Session
 from tracker.accounting.tally import Accounting
 from tracker.swarms.handout import NOBODY, Pace, handout
 from tracker.swarms.peers import Family, Standing, client_tag
@@ -24,7 +26,7 @@ from tracker.trust.admission import Admission, Member, NotAdmitted, Refusal, Rev
 # An enumeration's member by its global name: 0.01 µs; as the attribute of its class: 0.13.
 _LEECHER, _COMPLETE, _CENTRAL = Standing
 _V4, _V6 = Family
-_STOPPED = Event.STOPPED
+_NO_EVENT, _STOPPED = Event.REGULAR, Event.STOPPED
 _SEEDER = Role.SEEDER
 _EMPTY = Swarm()
 
@@ -79,17 +81,55 @@ class Announcer:
         `certificate_der` came over a connection whose TLS handshake proved its key; `address` is
         the connection's, packed in 4 or 16 bytes; `now_s` is POSIX time.
         """
+        return self.introduce(certificate_der, member_id, query, address, now_s)[0]
+
+    def introduce(
+        self, certificate_der: bytes, member_id: str, query: bytes, address: bytes, now_s: float
+    ) -> tuple[bytes, Regular | None]:
+        """`answer`, and what its next announces can be answered by: None if they may differ."""
         try:
             member = self._admission.recognise(certificate_der)
             request = _parsed(query)
             self._admission.admit(member, member_id, request.info_hash, self._revocations, now_s)
         except NotAdmitted as refused:
             self._accounting.refused(refused.refusal)
-            return refused.answer()
+            return refused.answer(), None
         self._accounting.admitted(member, request, now_s, address)
         if request.event is _STOPPED:
-            return self._said_goodbye(member, request, address)
-        return self._handed_out(member, request, address, now_s)
+            return self._said_goodbye(member, request, address), None
+        regular, interval_s = self._put(member, request, address, now_s)
+        answer = self._handed_out(regular, interval_s)
+        return answer, regular if request.event is _NO_EVENT else None
+
+    def again(
+        self,
+        regular: Regular,
+        uploaded_bytes: int,
+        downloaded_bytes: int,
+        left_bytes: int,
+        now_s: float,
+    ) -> bytes | None:
+        """Answer the announce of a client that is known, where only the counters are new.
+
+        The answer is the one that `answer` would give, and None where that has to find out more:
+        the client may have to be refused, or is not where it was.
+        """
+        member, place, revocations = regular.member, regular.place, self._revocations
+        if (
+            (left_bytes > 0) is not (place.standing is _LEECHER)
+            or not member.not_before_s <= now_s <= member.not_after_s
+            or revocations.is_revoked(member.serial)
+            or not revocations.is_current(now_s)
+            or not place.pool.holds(place.index, place.slot, place.client)
+        ):
+            return None
+        self._accounting.admitted_again(
+            regular, uploaded_bytes, downloaded_bytes, left_bytes, now_s
+        )
+        interval_s = self._interval(place.swarm, place.standing, now_s)
+        deadline_s = int(now_s) + self._pace.lifetime(interval_s)
+        self._swarms.refresh(regular.info_hash, place, deadline_s)
+        return self._handed_out(regular, interval_s)
 
     def expel(self, serials: Collection[int]) -> None:
         """Forget the peers behind revoked certificates, so that nobody is sent to them."""
@@ -109,36 +149,61 @@ class Announcer:
         swarm = self._swarms.get(request.info_hash) or _EMPTY
         return self._encoded(swarm, self._pace.interval_s, b"", b"", address)
 
-    def _handed_out(
+    def _interval(self, swarm: Swarm, standing: Standing, now_s: float) -> int:
+        since_s = swarm.leeching_since_s
+        if since_s is None and standing is _LEECHER:
+            since_s = now_s
+        leechers, complete, central = swarm.counts
+        return self._pace.interval(leechers + complete + central, since_s, now_s, self._rng)
+
+    def _put(
         self, member: Member, request: AnnounceRequest, address: bytes, now_s: float
-    ) -> bytes:
-        info_hash, owner, pace = request.info_hash, member.owner, self._pace
+    ) -> tuple[Regular, int]:
+        """Put a client into its swarm, until it has missed two of the intervals returned."""
+        info_hash, owner = request.info_hash, member.owner
         if request.left_bytes:
             standing = _LEECHER
         else:
             standing = _CENTRAL if member.role is _SEEDER else _COMPLETE
-        swarm = self._swarms.get(info_hash) or _EMPTY
-        since_s = swarm.leeching_since_s
-        interval_s = pace.interval(
-            len(swarm),
-            now_s if since_s is None and standing is _LEECHER else since_s,
-            now_s,
-            self._rng,
-        )
+        interval_s = self._interval(self._swarms.get(info_hash) or _EMPTY, standing, now_s)
+        client = client_tag(request.peer_id, request.key)
+        entry = address + request.port.to_bytes(2, "big")
         swarm = self._swarms.put(
             info_hash,
             owner,
-            client_tag(request.peer_id, request.key),
-            address + request.port.to_bytes(2, "big"),
+            client,
+            entry,
             standing,
             limit=member.max_peers,
-            deadline_s=int(now_s) + pace.lifetime(interval_s),
+            deadline_s=int(now_s) + self._pace.lifetime(interval_s),
             now_s=now_s,
         )
-        here, there = (_V4, _V6) if len(address) == 4 else (_V6, _V4)
-        own, other = swarm.others(owner, here), swarm.others(owner, there)
         numwant = request.numwant
-        want = self._default_numwant if numwant is None else min(numwant, self._max_numwant)
+        regular = Regular(
+            member=member,
+            info_hash=info_hash,
+            address=address,
+            want=self._default_numwant if numwant is None else min(numwant, self._max_numwant),
+            place=swarm.place(owner, client, entry),
+            session=Session.of(
+                owner,
+                info_hash,
+                request.key or request.peer_id,
+                roaming=member.info_hash is None,
+            ),
+        )
+        return regular, interval_s
+
+    def _handed_out(self, regular: Regular, interval_s: int) -> bytes:
+        info_hash, address, place = regular.info_hash, regular.address, regular.place
+        owner, swarm, standing, want = (
+            regular.member.owner,
+            place.swarm,
+            place.standing,
+            regular.want,
+        )
+        here_v4 = len(address) == 4
+        own, other = place.others(), swarm.others(owner, _V6 if here_v4 else _V4)
         own_counts, other_counts = own.counts, other.counts
         fleet4, fleet6 = b"", b""
         if standing is _LEECHER:
@@ -158,7 +223,7 @@ class Announcer:
         )
         nearby = own.sample(near, self._rng)
         far_off = b"" if far is NOBODY else other.sample(far, self._rng)
-        if here is _V6:
+        if not here_v4:
             nearby, far_off = far_off, nearby
         return self._encoded(swarm, interval_s, fleet4 + nearby, fleet6 + far_off, address)
 

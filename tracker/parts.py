@@ -13,7 +13,7 @@ from tracker.config import TrackerConfig
 from tracker.fleet.feed import DemandFeed
 from tracker.fleet.nodes import Fleet
 from tracker.fleet.polls import DemandPolls
-from tracker.routes import routes
+from tracker.routes import routes, routes_again
 from tracker.scrape import Scraper
 from tracker.serving.front_end import FrontEnd
 from tracker.serving.patience import Patience
@@ -75,6 +75,7 @@ def wire(
     )
     front_end = FrontEnd(
         routes(announcer, scraper, polls.answer, clock=clock),
+        respond_again=routes_again(announcer, clock=clock),
         count=ledger.count,
         max_connections=config.max_connections,
         patience=Patience(

@@ -4,17 +4,29 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from tracker.serving.exchange import Request, Respond, Waiting
+from tracker.accounting.regular import Regular
+from tracker.serving.exchange import Request, Respond, RespondAgain, Waiting
+from tracker.serving.familiar import Familiar, Recurring
 from tracker.serving.head import HeadRefused
 
 
 class Announces(Protocol):
     """`tracker.announce.Announcer`."""
 
-    def answer(
+    def introduce(
         self, certificate_der: bytes, member_id: str, query: bytes, address: bytes, now_s: float
-    ) -> bytes:
-        """Bencoded answer to an announce."""
+    ) -> tuple[bytes, Regular | None]:
+        """Bencoded answer to an announce, and what the next ones can be answered by."""
+
+    def again(
+        self,
+        regular: Regular,
+        uploaded_bytes: int,
+        downloaded_bytes: int,
+        left_bytes: int,
+        now_s: float,
+    ) -> bytes | None:
+        """Bencoded answer to the next announce, None if it has to be introduced anew."""
 
 
 class Scrapes(Protocol):
@@ -40,15 +52,16 @@ def routes(
     What is None is not served: 404.
     """
 
-    def respond(request: Request) -> bytes | Waiting:
+    def respond(request: Request) -> bytes | Recurring | Waiting:
         prefix, _, member_id = request.head.path.rpartition(b"/")
         if member_id:
             name = member_id.decode("ascii")  # a path is ASCII
             match prefix:
                 case b"/announce":
-                    return announcer.answer(
+                    answer, regular = announcer.introduce(
                         request.certificate_der, name, request.head.query, request.address, clock()
                     )
+                    return answer if regular is None else Recurring(answer, regular)
                 case b"/scrape" if scraper is not None:
                     return scraper.answer(
                         request.certificate_der, name, request.head.query, clock()
@@ -60,3 +73,16 @@ def routes(
         raise HeadRefused(404, "announces go to /announce/<licence id>")
 
     return respond
+
+
+def routes_again(announcer: Announces, *, clock: Callable[[], float] = time.time) -> RespondAgain:
+    """Answer the announces that came before: nothing else recurs."""
+
+    def respond_again(
+        familiar: Familiar, uploaded_bytes: int, downloaded_bytes: int, left_bytes: int
+    ) -> bytes | None:
+        if not isinstance(familiar, Regular):
+            return None
+        return announcer.again(familiar, uploaded_bytes, downloaded_bytes, left_bytes, clock())
+
+    return respond_again

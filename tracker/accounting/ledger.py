@@ -10,11 +10,12 @@ import structlog
 import trio
 
 from client_lib.errors import StorageError
-from client_lib.wire.announce import AnnounceRequest
+from client_lib.wire.announce import AnnounceRequest, Event
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.accounting import plausibility
 from tracker.accounting.amounts import day_of
 from tracker.accounting.flags import Flags
+from tracker.accounting.regular import Regular
 from tracker.accounting.sessions import Progress, Sessions
 from tracker.accounting.store_sqlite import AccountingStore, Batch, BrokenAccounts, Movement
 from tracker.accounting.tally import Tally
@@ -26,6 +27,7 @@ DEFAULT_SESSION_S = 2_100
 """An interval of 1800 s, a tenth of jitter, and two minutes: longer silence is another session."""
 DEFAULT_LINE_RATE = 1_250_000_000
 """Bytes/s of the fastest line that a customer may have: 10 Gbit/s."""
+_NO_EVENT = Event.REGULAR
 _LAST_FLUSH_S = 5.0
 _PRUNING_ROUNDS = 120
 _SUSPECTS_EVERY = 12  # rounds: a look at all swarms is a look at the whole file
@@ -72,6 +74,26 @@ class Ledger:
         progress = self._sessions.advance(member.owner, request, now_s, roaming=roaming)
         if progress is not None:
             self._progressed(member, request.info_hash, progress, address, now_s)
+
+    def admitted_again(
+        self,
+        regular: Regular,
+        uploaded_bytes: int,
+        downloaded_bytes: int,
+        left_bytes: int,
+        now_s: float,
+    ) -> None:
+        """Count the announce of a client that is known."""
+        member = regular.member
+        if member.info_hash is None:
+            self._seeders += 1
+        else:
+            self._licences += 1
+        progress = self._sessions.report(
+            regular.session, _NO_EVENT, uploaded_bytes, downloaded_bytes, left_bytes, now_s
+        )
+        if progress is not None:
+            self._progressed(member, regular.info_hash, progress, regular.address, now_s)
 
     def refused(self, refusal: Refusal) -> None:
         """Count a refusal by its reason."""

@@ -50,6 +50,30 @@ class Progress(NamedTuple):
     first: bool
 
 
+class Session(NamedTuple):
+    """Where a session is kept: number of its bucket, and its tag there."""
+
+    bucket: int
+    tag: bytes
+
+    @classmethod
+    def of(
+        cls, owner: Owner, info_hash: TruncatedInfoHash, client: bytes, *, roaming: bool
+    ) -> "Session":
+        """Owner and info-hash are hashes, so any bytes of them will do.
+
+        A licence has one swarm: 54 bits of its owner. A seeder has thousands (`roaming`), which
+        must not share a bucket: 46 bits of the info-hash and 24 of its owner. `client` is the
+        announce's key, or else its peer id: it tells an owner's clients apart.
+        """
+        if len(client) < 5:
+            client = client.rjust(5, b"\0")
+        if roaming:
+            bucket = info_hash[0] << 6 | info_hash[1] >> 2
+            return cls(bucket, info_hash[2:6] + owner[:3] + client[-3:])
+        return cls(owner[0] << 6 | owner[1] >> 2, owner[2:7] + client[-5:])
+
+
 class Sessions:
     """All sessions of the last `session_s` seconds, 50 bytes each.
 
@@ -72,23 +96,38 @@ class Sessions:
         self, owner: Owner, request: AnnounceRequest, now_s: float, *, roaming: bool
     ) -> Progress | None:
         """Take an announce of `owner`; None if it adds nothing. `roaming`: it has many swarms."""
-        bucket, tag = _place(owner, request.info_hash, request.key or request.peer_id, roaming)
+        client = request.key or request.peer_id
+        return self.report(
+            Session.of(owner, request.info_hash, client, roaming=roaming),
+            request.event,
+            request.uploaded_bytes,
+            request.downloaded_bytes,
+            request.left_bytes,
+            now_s,
+        )
+
+    def report(
+        self,
+        session: Session,
+        event: Event,
+        uploaded: int,
+        downloaded: int,
+        left_bytes: int,
+        now_s: float,
+    ) -> Progress | None:
+        """`advance`, for a session whose place is known already. Counters in bytes."""
+        bucket, tag = session
         records = self._buckets[bucket]
         at = -1 if records is None else records.find(tag)
         while at > 0 and at % _RECORD_BYTES:
             at = _next(records, tag, at)
-        left = (request.left_bytes + _LEFT_UNIT_BYTES - 1) >> _LEFT_UNIT_BITS
+        left = (left_bytes + _LEFT_UNIT_BYTES - 1) >> _LEFT_UNIT_BITS
         if left > _MOST_UNITS:
             left = _MOST_UNITS
         if records is None or at < 0:
-            return self._begin(bucket, tag, request, left, int(now_s))
+            return self._begin(session, event, (uploaded, downloaded, left), int(now_s))
         old_up, old_down, old_left, heard_s, done = _STATE.unpack_from(records, at + _TAG_BYTES)
         elapsed_s = int(now_s) - heard_s
-        event, uploaded, downloaded = (
-            request.event,
-            request.uploaded_bytes,
-            request.downloaded_bytes,
-        )
         if (
             uploaded == old_up
             and downloaded == old_down
@@ -123,7 +162,7 @@ class Sessions:
         self, owner: Owner, info_hash: TruncatedInfoHash, client: bytes, *, roaming: bool
     ) -> int | None:
         """What a client said to have left, rounded up to 16 KiB; None for one that is not known."""
-        bucket, tag = _place(owner, info_hash, client, roaming)
+        bucket, tag = Session.of(owner, info_hash, client, roaming=roaming)
         records = self._buckets[bucket]
         at = -1 if records is None else records.find(tag)
         while at > 0 and at % _RECORD_BYTES:
@@ -166,34 +205,18 @@ class Sessions:
         self._buckets[bucket] = bytearray(records)
 
     def _begin(
-        self, bucket: int, tag: bytes, request: AnnounceRequest, left: int, now: int
+        self, session: Session, event: Event, state: tuple[int, int, int], now: int
     ) -> Progress | None:
-        if request.event is _STOPPED:
+        if event is _STOPPED:
             return None
-        completed = request.event is _COMPLETED
+        bucket, tag = session
+        completed = event is _COMPLETED
         records = self._buckets[bucket]
         if records is None:
             records = self._buckets[bucket] = bytearray()
-        uploaded, downloaded = request.uploaded_bytes, request.downloaded_bytes
-        records += _RECORD.pack(tag, uploaded, downloaded, left, now, completed)
+        records += _RECORD.pack(tag, *state, now, completed)
         self._dirty.add(bucket)
         return Progress(0, 0, completed, 0, True)
-
-
-def _place(
-    owner: Owner, info_hash: TruncatedInfoHash, client: bytes, roaming: bool
-) -> tuple[int, bytes]:
-    """Bucket and tag of a session. Owner and info-hash are hashes, so any bytes of them will do.
-
-    A licence has one swarm: 54 bits of its owner. A seeder has thousands, which must not share a
-    bucket: 46 bits of the info-hash and 24 of its owner. `client` tells an owner's clients apart.
-    """
-    if len(client) < 5:
-        client = client.rjust(5, b"\0")
-    if roaming:
-        bucket = info_hash[0] << 6 | info_hash[1] >> 2
-        return bucket, info_hash[2:6] + owner[:3] + client[-3:]
-    return owner[0] << 6 | owner[1] >> 2, owner[2:7] + client[-5:]
 
 
 def _next(records: bytearray | None, tag: bytes, at: int) -> int:

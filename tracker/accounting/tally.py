@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Protocol
 
 from client_lib.wire.announce import AnnounceRequest
+from tracker.accounting.regular import Regular
 from tracker.trust.admission import Member, Refusal
 
 
@@ -14,6 +15,16 @@ class Accounting(Protocol):
         self, member: Member, request: AnnounceRequest, now_s: float, address: bytes = b""
     ) -> None:
         """`member` announced from a packed address, and gets an answer."""
+
+    def admitted_again(
+        self,
+        regular: Regular,
+        uploaded_bytes: int,
+        downloaded_bytes: int,
+        left_bytes: int,
+        now_s: float,
+    ) -> None:
+        """`admitted`, for a client that is known, and whose announce has no event."""
 
     def refused(self, refusal: Refusal) -> None:
         """An announce was refused."""
@@ -31,6 +42,17 @@ class Tally:
     ) -> None:
         """Count an admitted announce, by role."""
         self.counts[f"admitted_{member.role.value}"] += 1
+
+    def admitted_again(
+        self,
+        regular: Regular,
+        uploaded_bytes: int,
+        downloaded_bytes: int,
+        left_bytes: int,
+        now_s: float,
+    ) -> None:
+        """Count it like any other."""
+        self.counts[f"admitted_{regular.member.role.value}"] += 1
 
     def refused(self, refusal: Refusal) -> None:
         """Count a refusal by its reason."""

@@ -97,10 +97,9 @@ class FlagStatus(msgspec.Struct, frozen=True):
     times: _Count
 
 
-class WorkerStatus(msgspec.Struct, frozen=True):
-    """One worker process."""
+class _Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker tells of itself, and all of them together."""
 
-    address: str
     at: float
     """POSIX seconds."""
     uptime_s: float
@@ -123,29 +122,19 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     currency: str
 
 
-class TrackerStatus(msgspec.Struct, frozen=True):
+class WorkerStatus(_Status, frozen=True, kw_only=True):
+    """One worker process, at its address."""
+
+    address: str
+
+
+class TrackerStatus(_Status, frozen=True, kw_only=True):
     """All workers together. `crl` is the oldest; `silent` are workers that did not answer."""
 
     workers: tuple[str, ...]
     silent: tuple[str, ...]
-    at: float
-    uptime_s: float
-    swarms: _Count
-    hot_swarms: _Count
-    peers: PeerCounts
-    announces: dict[str, int]
-    refusals: dict[str, int]
-    events: dict[str, int]
-    crl: CrlStatus
-    total: Moved
-    days: tuple[Day, ...]
-    releases: tuple[ReleaseMoved, ...]
-    fleet: tuple[FleetMember, ...]
-    flags: tuple[FlagStatus, ...]
     saved_money: float
     """`total.saved_bytes` at `price_per_gb`."""
-    price_per_gb: float
-    currency: str
 
 
 def merged(workers: Iterable[WorkerStatus], silent: Iterable[str] = ()) -> TrackerStatus:

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tracker.serving.connection import Connection, Room
+from tracker.serving.familiar import Familiars
 from tracker.serving.head import Heads
 from tracker.serving.listening import pack
 from tracker.serving.sender import TrustedProxies, by_connection, by_proxy
 from tracker.serving.tls import TlsConnection
+
+_CLIENTS_OF_PROXIES = 131_072
+_TORRENTS_OF_CLIENT = 8
 
 
 class Door(Protocol):
@@ -20,7 +24,7 @@ class Door(Protocol):
     def receive(
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
     ) -> Connection:
-        """Begin with a client whose non-blocking socket was accepted from `host`.
+        """Begin with a client whose socket was accepted from `host`.
 
         `host` is as `accept` tells it, empty on a Unix socket.
         """
@@ -44,7 +48,13 @@ class MutualTlsDoor:
     ) -> Connection:
         """Begin with the handshake."""
         return TlsConnection(
-            accepted, self._heads, room, context=self._context, address=pack(family, host)
+            accepted,
+            self._heads,
+            # Of its own: what it says holds for this certificate and this address.
+            Familiars(_TORRENTS_OF_CLIENT),
+            room,
+            context=self._context,
+            address=pack(family, host),
         )
 
 
@@ -56,13 +66,16 @@ class PlainDoor:
         self.sockets = sockets
         self._trusted = trusted
         self._heads = Heads(by_proxy)
+        self._familiars = Familiars(_CLIENTS_OF_PROXIES)
 
     def receive(
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
     ) -> Connection:
         """Begin with a proxy's request, or send the client away."""
-        connection = Connection(accepted, self._heads, room, allowed_s=room.patience.head_s)
-        if family != socket.AF_UNIX and not self._trusted.trusts(pack(family, host)):
+        connection = Connection(
+            accepted, self._heads, self._familiars, room, allowed_s=room.patience.head_s
+        )
+        if family != socket.AF_UNIX and not self._trusted.trusts(host):
             room.count("untrusted_address")
             connection.refuse(403, "this address is for trusted proxies")
         return connection

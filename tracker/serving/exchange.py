@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tracker.serving.familiar import Familiar, Recurring
 from tracker.serving.head import Head
 
 
@@ -29,7 +30,11 @@ class Answer:
 Waiting = Coroutine[Any, Any, Answer]
 """An answer that is not there yet. Cancelled when its client goes, and when the tracker stops."""
 
-Respond = Callable[[Request], bytes | Waiting]
+Respond = Callable[[Request], bytes | Recurring | Waiting]
 """Body of an answer with status 200, at once; or what to wait for, beside the other clients.
 
 Raises HeadRefused for a path that does not exist; so may the coroutine."""
+
+RespondAgain = Callable[[Familiar, int, int, int], bytes | None]
+"""Body of an answer to a `Recurring` request that came again, with new counters: bytes uploaded,
+downloaded and left. None if `Respond` has to look at it anew."""

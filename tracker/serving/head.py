@@ -7,7 +7,6 @@ from typing import NamedTuple
 from client_lib.errors import WireError
 
 MAX_HEAD_BYTES = 8_192
-_REMEMBERED_BYTES = 4 << 20
 
 # A space may not be in a target, nor may control characters or anything beyond ASCII (RFC 3986).
 _ASKED = re.compile(rb"GET (/[!->@-~]*)(?:\?([!-~]*))?(?= )")
@@ -24,9 +23,6 @@ _TELLING = frozenset(
         b"x-forwarded-for",
     )
 )
-# How nginx and HAProxy write them as docs/deploy has it: any other way is parsed.
-_CERT, _CERT_END = b"\r\nClient-Cert: :", b":\r\nX-Forwarded-For: "
-_LOWER_CERT, _LOWER_CERT_END = _CERT.lower(), _CERT_END.lower()
 _REASONS = {
     200: b"OK",
     400: b"Bad Request",
@@ -80,29 +76,11 @@ class Head(NamedTuple):
 
 
 class Heads:
-    """Parses heads, and remembers what their fields said.
+    """Parses heads. What came before does not get here: see `familiar.py`."""
 
-    All that follows the target is the same in every request of a client, and for most clients of a
-    kind: remembered, it costs one look-up instead of 4 µs. What a proxy adds differs from client to
-    client, so its two lines are cut out before, and a head takes 8 µs. A memory of whole heads took
-    3 µs, but with 100,000 clients each had been forgotten when it came again: 15 µs.
-    """
-
-    def __init__(
-        self,
-        sender: Callable[[Fields], Sender | None],
-        *,
-        remembered_bytes: int = _REMEMBERED_BYTES,
-    ) -> None:
-        """Take what tells the sender of a head; it may raise HeadRefused.
-
-        `remembered_bytes`: when so many are remembered, the older half begins to be forgotten.
-        """
+    def __init__(self, sender: Callable[[Fields], Sender | None]) -> None:
+        """Take what tells the sender of a head; it may raise HeadRefused."""
         self._sender = sender
-        self._half_bytes = remembered_bytes // 2
-        self._young: dict[bytes, Fields] = {}
-        self._young_bytes = 0
-        self._old: dict[bytes, Fields] = {}
 
     def parse(self, received: bytes, start: int = 0, scanned_bytes: int = 0) -> Head | None:
         """Parse the head that begins at `start`; None if it is not all there yet.
@@ -121,39 +99,8 @@ class Heads:
                 raise HeadRefused(405, "only GET is answered here")
             raise HeadRefused(400, "not an HTTP/1.1 request")
         path, query = asked.groups(b"")
-        fields = self._fields(received, asked.end(), end + 2)
+        fields = parse_fields(received[asked.end() : end + 2])
         return Head(path, query, fields.keep_alive, end + 4 - start, self._sender(fields))
-
-    def _fields(self, received: bytes, start: int, end: int) -> Fields:
-        """What follows the target, from its space to the line break of the last field."""
-        cert, mark = received.find(_CERT, start, end), _CERT_END
-        if cert < 0:
-            cert, mark = received.find(_LOWER_CERT, start, end), _LOWER_CERT_END
-        if cert < 0:
-            return self._remembered(received[start:end])
-        cert_end = received.find(mark, cert + len(_CERT), end)
-        if cert_end >= 0:
-            address = cert_end + len(mark)
-            address_end = received.find(b"\r\n", address, end)
-            value = received[address:address_end]
-            # Whether the other characters are allowed is found out where the values are decoded:
-            # base64 and an address have none that a field must not have. Lists may have some.
-            if b"," not in value:
-                common = self._remembered(received[start:cert] + received[address_end:end])
-                if common.client_cert is None and common.forwarded_for is None:
-                    told = received[cert + len(_CERT) - 1 : cert_end + 1]
-                    return Fields(common.keep_alive, told, value)
-        return parse_fields(received[start:end])
-
-    def _remembered(self, rest: bytes) -> Fields:
-        found = self._young.get(rest)
-        if found is None:
-            found = self._old.get(rest) or parse_fields(rest)
-            if self._young_bytes >= self._half_bytes:
-                self._old, self._young, self._young_bytes = self._young, {}, 0
-            self._young[rest] = found
-            self._young_bytes += len(rest)
-        return found
 
 
 def parse_fields(rest: bytes) -> Fields:

@@ -15,6 +15,7 @@ import socket
 import ssl
 
 from tracker.serving.connection import Connection, Room, State
+from tracker.serving.familiar import Familiars
 from tracker.serving.head import Heads, Sender
 from tracker.serving.reactor import READABLE, WRITABLE
 
@@ -30,13 +31,14 @@ class TlsConnection(Connection):
         self,
         transport: socket.socket,
         heads: Heads,
+        familiars: Familiars,
         room: Room,
         *,
         context: ssl.SSLContext,
         address: bytes,
     ) -> None:
-        """Take a non-blocking socket, a context that demands certificates, the packed address."""
-        super().__init__(transport, heads, room, allowed_s=room.patience.handshake_s)
+        """Take a socket, a context that demands certificates, the packed address."""
+        super().__init__(transport, heads, familiars, room, allowed_s=room.patience.handshake_s)
         self._address = address
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)

@@ -44,8 +44,18 @@ class Pool:
     def refresh(self, index: int, entry: bytes, deadline_s: int) -> None:
         """Replace a peer's address and port, and give it more time."""
         start = index * self.entry_bytes
-        self._entries[start : start + self.entry_bytes] = entry
+        if not self._entries.startswith(entry, start):  # 0.2 µs; a slice's assignment: 0.4
+            self._entries[start : start + self.entry_bytes] = entry
         self._deadlines[index] = deadline_s
+
+    def holds(self, index: int, slot: bytes, client: bytes) -> bool:
+        """Whether the peer at `index` is the one at `slot` (the same object), and this client."""
+        slots = self.slots
+        return (
+            index < len(slots)
+            and slots[index] is slot
+            and self._clients.startswith(client, index * CLIENT_BYTES)
+        )
 
     def remove(self, index: int) -> bytes | None:
         """Remove a peer by moving the last one to its place: O(1).
@@ -87,32 +97,35 @@ class Pool:
         late.reverse()
         return late
 
-    def window(self, count: int, skip: Sequence[int], rng: random.Random) -> bytes:
+    def window(self, count: int, skip: Sequence[int], rng: random.Random) -> bytearray:
         """Up to `count` entries from a random place onwards, without those at indices `skip`."""
         length, size = len(self.slots), self.entry_bytes
-        width = count + len(skip)
-        if width >= length:
-            width = length
-        if count <= 0 or not width:
-            return b""
+        if count <= 0 or not length:
+            return bytearray()
         start = int(rng.random() * length)
+        # Where the window would have a peer to be skipped, it is one wider.
+        holes: Sequence[int]
+        if not skip:
+            holes, width = (), count
+        elif len(skip) == 1:  # nearly always
+            hole = (skip[0] - start) % length
+            holes, width = ((hole,), count + 1) if hole < count else ((), count)
+        else:
+            holes, width = [], count
+            for hole in sorted((index - start) % length for index in skip):
+                if hole < width:
+                    holes.append(hole)
+                    width += 1
+            holes.reverse()
         end = start + width
-        chosen = self._entries[start * size : end * size]
-        if end > length:
-            chosen += self._entries[: (end - length) * size]
-        if len(skip) == 1:  # nearly always
-            offset = (skip[0] - start) % length
-            if offset < width:
-                del chosen[offset * size : (offset + 1) * size]
-            del chosen[count * size :]
-        elif skip:
-            offsets = [(index - start) % length for index in skip]
-            offsets.sort(reverse=True)
-            for offset in offsets:
-                if offset < width:
-                    del chosen[offset * size : (offset + 1) * size]
-            del chosen[count * size :]
-        return bytes(chosen)
+        if end <= length:
+            chosen = self._entries[start * size : end * size]
+        else:
+            chosen = self._entries[start * size :]
+            chosen += self._entries[: (min(width, length) - (length - start)) * size]
+        for hole in holes:
+            del chosen[hole * size : (hole + 1) * size]
+        return chosen
 
     def columns(self) -> tuple[bytes, bytes, bytes]:
         """Entries, clients and deadlines (4 bytes, little-endian), each of them by index."""

@@ -30,12 +30,14 @@ class Side:
     there are, without a list per owner. `positions` maps a slot to index and standing.
     """
 
-    __slots__ = ("pools", "positions")
+    __slots__ = ("further", "pools", "positions")
 
     def __init__(self, entry_bytes: int) -> None:
         """Make an empty side of entries of 6 or 18 bytes."""
         self.pools = tuple(Pool(entry_bytes) for _ in Standing)
         self.positions: dict[bytes, int] = {}
+        self.further = 0
+        """Peers that are not their owner's first. While there is none, nobody needs to look."""
 
     def where(self, slot: bytes) -> tuple[Pool, int, Standing]:
         """Pool, index in it, and standing of a peer."""
@@ -76,6 +78,7 @@ class Side:
         """Add a peer at a slot that is free."""
         index = self.pools[standing].append(entry, slot, client, deadline_s)
         self.positions[slot] = index << STANDING_BITS | standing
+        self.further += len(slot) > OWNER_BYTES
 
     def remove(self, slot: bytes) -> None:
         """Remove a peer; the owner's last one gets its number."""
@@ -88,6 +91,7 @@ class Side:
         if last is not None:
             pool, index, standing = self.where(last)
             del self.positions[last]
+            self.further -= len(slot) == OWNER_BYTES
             pool.slots[index] = slot
             self.positions[slot] = index << STANDING_BITS | standing
 
@@ -101,6 +105,7 @@ class Side:
     def _take_out(self, slot: bytes) -> None:
         pool, index, standing = self.where(slot)
         del self.positions[slot]
+        self.further -= len(slot) > OWNER_BYTES
         moved = pool.remove(index)
         if moved is not None:
             self.positions[moved] = index << STANDING_BITS | standing

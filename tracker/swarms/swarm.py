@@ -6,6 +6,8 @@ import struct
 import zlib
 from collections.abc import Sequence
 
+import msgspec
+
 from client_lib.wire.announce import ENTRY_BYTES_V4, ENTRY_BYTES_V6
 from tracker.swarms.peers import OWNER_BYTES, STANDINGS, ClientTag, Family, Owner, Standing
 from tracker.swarms.pool import Pool
@@ -85,6 +87,15 @@ class Swarm:
             self.completions += 1
         return True
 
+    def place(self, owner: Owner, client: ClientTag, entry: bytes) -> "Place":
+        """Where a client is. Raises KeyError if it is not here."""
+        side = self.sides[len(entry) != ENTRY_BYTES_V4]
+        found = side.find(owner, client)
+        if found is None:
+            raise KeyError(client)
+        pool, index, standing = side.where(found)
+        return Place(self, pool, index, pool.slots[index], standing, client, entry)
+
     def remove(self, owner: Owner, client: ClientTag, family: Family) -> bool:
         """Remove a client's entry of one family; returns whether it was there."""
         side = self.sides[family]
@@ -123,10 +134,9 @@ class Swarm:
         position = positions.get(owner)
         if position is None:
             return Others(side.pools, _NONE)
+        if not side.further:  # nearly always
+            return Others(side.pools, _at(position & STANDING_MASK, position >> STANDING_BITS))
         own: list[Sequence[int]] = [(), (), ()]
-        if owner + NUMBERS[1] not in positions:  # nearly always
-            own[position & STANDING_MASK] = (position >> STANDING_BITS,)
-            return Others(side.pools, own)
         for slot in side.slots(owner):
             position = positions[slot]
             own[position & STANDING_MASK] = (
@@ -211,6 +221,30 @@ class Swarm:
             self.leeching_since_s = now_s
 
 
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a peer is, so that it need not be looked for when it announces again.
+
+    Good while the pool `holds` it there: it moves when another one is removed.
+    """
+
+    swarm: Swarm
+    pool: Pool
+    index: int
+    slot: bytes
+    standing: Standing
+    client: ClientTag
+    entry: bytes
+    """Compact address and port."""
+
+    def others(self) -> "Others":
+        """`Swarm.others` of this peer's own family, with less searching. While it is good."""
+        family = Family.V4 if len(self.entry) == ENTRY_BYTES_V4 else Family.V6
+        side = self.swarm.sides[family]
+        if side.further:
+            return self.swarm.others(Owner(self.slot[:OWNER_BYTES]), family)
+        return Others(side.pools, _at(self.standing, self.index))
+
+
 class Others:
     """One family of a swarm without the asker's own peers. Good until the swarm changes."""
 
@@ -232,13 +266,20 @@ class Others:
         """Up to so many compact entries of each standing, from random places onwards."""
         leechers, complete, central = mix
         pools, own = self._pools, self._own
+        # Seeders first: libtorrent tries peers in about the order in which it got them.
         peers = pools[0].window(leechers, own[0], rng) if leechers else b""
         if complete:
             peers = pools[1].window(complete, own[1], rng) + peers
         if central:
-            # First: libtorrent tries peers in about the order in which it got them.
             peers = pools[2].window(central, own[2], rng) + peers
-        return peers
+        return bytes(peers)
+
+
+def _at(standing: int, index: int) -> tuple[Sequence[int], ...]:
+    """The indices of one peer, by standing."""
+    if standing == 0:
+        return ((index,), (), ())
+    return ((), (index,), ()) if standing == 1 else ((), (), (index,))
 
 
 _NONE: Sequence[Sequence[int]] = ((), (), ())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.swarms.peers import ClientTag, Family, Owner, Standing
-from tracker.swarms.swarm import Swarm
+from tracker.swarms.swarm import Place, Swarm
 
 
 class Swarms:
@@ -64,6 +64,11 @@ class Swarms:
         if changed and self.on_change is not None:
             self.on_change(info_hash)
         return swarm
+
+    def refresh(self, info_hash: TruncatedInfoHash, place: Place, deadline_s: int) -> None:
+        """`put`, for a client that is where it was (its place is good) and has what it had."""
+        place.pool.refresh(place.index, place.entry, deadline_s)
+        self._dirty.add(info_hash)
 
     def expire(self, info_hash: TruncatedInfoHash, now_s: float) -> None:
         """Remove the peers of one swarm that went silent, and the swarm if nobody is left."""

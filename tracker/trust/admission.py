@@ -3,7 +3,7 @@
 import datetime as dt
 import enum
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from client_lib.errors import AnnounceRefused, CertificateError
 from client_lib.wire import certificates
 from client_lib.wire.announce import AnnounceFailure, Retry
 from client_lib.wire.infohash import TruncatedInfoHash
+from tracker.remembered import Remembered
 from tracker.swarms.peers import MAX_PEERS_OF_OWNER, OWNER_BYTES, Owner
 
 PEERS_OF_LICENCE = 3
@@ -101,36 +102,6 @@ class Revocations(Protocol):
         """Whether a certificate is on it."""
 
 
-class _Remembered:
-    """At least the `at_least` members that were asked for last, by some key; twice that at most.
-
-    Two generations of plain dictionaries: a look-up is one `get`, and a member takes less memory
-    than in an ordered dictionary that moves it to the end each time.
-    """
-
-    __slots__ = ("_at_least", "_old", "_young")
-
-    def __init__(self, at_least: int) -> None:
-        self._at_least = at_least
-        self._young: dict[bytes, Member] = {}
-        self._old: dict[bytes, Member] = {}
-
-    def get(self, key: bytes) -> Member | None:
-        member = self._young.get(key)
-        if member is None and (member := self._old.get(key)) is not None:
-            self.keep(key, member)
-        return member
-
-    def keep(self, key: bytes, member: Member) -> None:
-        if len(self._young) >= self._at_least:
-            self._old, self._young = self._young, {}
-        self._young[key] = member
-
-    def members(self) -> Iterator[Member]:
-        yield from self._young.values()
-        yield from (member for key, member in self._old.items() if key not in self._young)
-
-
 class Admission:
     """Verifies certificates against one swarm CA, and remembers those that it verified.
 
@@ -144,7 +115,7 @@ class Admission:
         They take about 0.5 kB each, twice that number at most.
         """
         self._ca = ca
-        self._members = _Remembered(remembered)
+        self._members: Remembered[Member] = Remembered(remembered)
         self.on_recognised: Callable[[Member], None] | None = None
         """Told of a member whose certificate was verified just now and not only remembered."""
 
@@ -190,7 +161,7 @@ class Admission:
 
     def members(self, serials: Collection[int]) -> list[Member]:
         """Those of the remembered members whose certificate has one of these serial numbers."""
-        return [member for member in self._members.members() if member.serial in serials]
+        return [member for member in self._members.values() if member.serial in serials]
 
     def _verified(self, certificate_der: bytes) -> Member:
         try:

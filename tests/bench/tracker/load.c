@@ -6,10 +6,11 @@
    certificate and of the request (4 bytes each, little-endian), DER and HTTP head. They are sent in
    a random order, with SEED 0 in that of the file. RATE 0: each of CONNECTIONS sends its next announce when the last is answered.
    Otherwise: so many are due per second, whoever is free sends them, and an announce has waited since
-   it was due. KEEP_ALIVE 0: a connection for every announce. With CA and KEY: TLS 1.3, with the
+   it was due. KEEP_ALIVE 0: a connection for every announce; otherwise each connection has made its
+   handshake and a first announce, which are not counted, before the clock starts. With CA and KEY: TLS 1.3, with the
    announce's certificate; every certificate is for that key.
 
-   Prints one line of JSON: seconds, answered, refused (a failure reason), failed (no answer), p50_ms,
+   Prints "started" when the clock starts, and at the end one line of JSON: seconds, answered, refused (a failure reason), failed (no answer), p50_ms,
    p99_ms. Linux only; OpenSSL >= 1.1.1. */
 
 #define _GNU_SOURCE
@@ -57,6 +58,11 @@ static int poller, keep_alive;
 static long answered, refused, failed;
 static double *latencies;
 static struct record *records;
+static size_t record_count;
+static struct connection *all, **free_ones;
+static long connections;
+static int in_order;
+static uint64_t seed;
 
 static void die(const char *what) {
     fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
@@ -243,44 +249,15 @@ static int by_size(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-int main(int argc, char **argv) {
-    if (argc != 9 && argc != 11) {
-        fprintf(stderr, "usage: load HOST PORT RECORDS CONNECTIONS ANNOUNCES RATE KEEP_ALIVE SEED"
-                        " [CA KEY]\n");
-        return 2;
-    }
-    size_t record_count, idle = 0;
-    long connections = atol(argv[4]), announces = atol(argv[5]), begun = 0;
-    double rate = atof(argv[6]), started, ended;
-    uint64_t in_order = strtoull(argv[8], NULL, 10) == 0;
-    uint64_t seed = in_order ? 0 : strtoull(argv[8], NULL, 10) * 2 + 1;
-    struct connection *all = calloc(connections, sizeof *all);
-    struct connection **free_ones = calloc(connections, sizeof *free_ones);
+/* Seconds that so many announces take. */
+static double announce(long announces, double rate) {
     struct epoll_event events[256];
-    read_records(argv[3], &record_count);
-    latencies = calloc(announces, sizeof *latencies);
-    if (!all || !free_ones || !latencies) die("memory");
-    server.sin_family = AF_INET;
-    server.sin_port = htons(atoi(argv[2]));
-    if (inet_pton(AF_INET, argv[1], &server.sin_addr) != 1) die(argv[1]);
-    keep_alive = atoi(argv[7]);
-    if (argc == 11) {
-        FILE *file = fopen(argv[10], "r");
-        context = SSL_CTX_new(TLS_client_method());
-        if (!file || !context || !(key = PEM_read_PrivateKey(file, NULL, NULL, NULL)) ||
-            SSL_CTX_load_verify_locations(context, argv[9], NULL) != 1)
-            die("TLS files");
-        SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
-        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-        fclose(file);
-    }
-    poller = epoll_create1(0);
-    if (poller < 0) die("epoll_create1");
-    for (long i = 0; i < connections; i++) {
-        all[i].fd = -1;
-        free_ones[idle++] = all + i;
-    }
-    started = now();
+    size_t idle = 0;
+    long begun = 0;
+    double started = now();
+    answered = refused = failed = 0;
+    for (long i = 0; i < connections; i++)
+        if (!all[i].record) free_ones[idle++] = all + i;
     while (answered + failed < announces) {
         double due = started + (rate ? begun / rate : 0), time = now();
         long done = answered + failed;
@@ -309,11 +286,50 @@ int main(int argc, char **argv) {
         for (long i = 0; i < connections; i++)
             if (!all[i].record) free_ones[idle++] = all + i;
     }
-    ended = now();
+    return now() - started;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 9 && argc != 11) {
+        fprintf(stderr, "usage: load HOST PORT RECORDS CONNECTIONS ANNOUNCES RATE KEEP_ALIVE SEED"
+                        " [CA KEY]\n");
+        return 2;
+    }
+    long announces = atol(argv[5]);
+    double rate = atof(argv[6]), seconds;
+    connections = atol(argv[4]);
+    in_order = strtoull(argv[8], NULL, 10) == 0;
+    seed = in_order ? 0 : strtoull(argv[8], NULL, 10) * 2 + 1;
+    all = calloc(connections, sizeof *all);
+    free_ones = calloc(connections, sizeof *free_ones);
+    read_records(argv[3], &record_count);
+    latencies = calloc(announces > connections ? announces : connections, sizeof *latencies);
+    if (!all || !free_ones || !latencies) die("memory");
+    server.sin_family = AF_INET;
+    server.sin_port = htons(atoi(argv[2]));
+    if (inet_pton(AF_INET, argv[1], &server.sin_addr) != 1) die(argv[1]);
+    keep_alive = atoi(argv[7]);
+    if (argc == 11) {
+        FILE *file = fopen(argv[10], "r");
+        context = SSL_CTX_new(TLS_client_method());
+        if (!file || !context || !(key = PEM_read_PrivateKey(file, NULL, NULL, NULL)) ||
+            SSL_CTX_load_verify_locations(context, argv[9], NULL) != 1)
+            die("TLS files");
+        SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+        fclose(file);
+    }
+    poller = epoll_create1(0);
+    if (poller < 0) die("epoll_create1");
+    for (long i = 0; i < connections; i++) all[i].fd = -1;
+    if (keep_alive) announce(connections, 0);
+    puts("started");
+    fflush(stdout);
+    seconds = announce(announces, rate);
     qsort(latencies, answered, sizeof *latencies, by_size);
     printf("{\"seconds\": %.6f, \"answered\": %ld, \"refused\": %ld, \"failed\": %ld, "
            "\"p50_ms\": %.4f, \"p99_ms\": %.4f}\n",
-           ended - started, answered, refused, failed,
+           seconds, answered, refused, failed,
            answered ? latencies[answered / 2] * 1e3 : 0.0,
            answered ? latencies[answered * 99 / 100] * 1e3 : 0.0);
     return 0;

@@ -75,6 +75,7 @@ def free_port() -> int:
 @contextlib.contextmanager
 def our_tracker(crowd: Crowd, folder: Path) -> Iterator[tuple[Server, Server]]:
     """The tracker's two doors: plain HTTP for proxies, and mutual TLS."""
+    folder.mkdir()
     plain, tls = free_port(), free_port()
     command = (sys.executable, "-m", "tests.bench.tracker.server")
     arguments = (str(crowd.folder), str(tls), str(plain), str(folder / "tracker"))

@@ -114,23 +114,6 @@ def test_a_head_in_the_middle_is_parsed_where_it_begins() -> None:
     assert heads.parse(HEAD * 2, 2 * first.length_bytes) is None
 
 
-@given(st.lists(st.integers(0, 30), max_size=60))
-def test_what_is_remembered_of_heads_is_true_and_bounded(clients: list[int]) -> None:
-    def told(fields: Fields) -> Sender:
-        return Sender(b"", fields.forwarded_for or b"")
-
-    heads = Heads(told, remembered_bytes=1_000)
-    for client in clients:
-        raw = b"GET /%d HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: %d\r\n\r\n" % (client, client)
-        head = heads.parse(raw)
-        assert head is not None
-        assert head.sender == Sender(b"", b"%d" % client)
-    remembered = [*heads._young, *heads._old]
-    assert sum(map(len, remembered)) <= 1_100
-    if len(set(clients)) <= 5:
-        assert len(remembered) == len(set(clients))
-
-
 @pytest.mark.parametrize(
     "fields",
     [
