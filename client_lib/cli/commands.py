@@ -10,8 +10,9 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from client_lib import __version__
+from client_lib.cli.json_events import JsonLines
 from client_lib.cli.options import LineOptions, Options, expanded
-from client_lib.cli.progress import Bars, JsonLines, ProgressView
+from client_lib.cli.progress import Bars, ProgressView
 from client_lib.cli.selection import select, title
 from client_lib.console import (
     arguments_or_input,
@@ -22,11 +23,16 @@ from client_lib.console import (
     printable,
 )
 from client_lib.download.client import Client, open_client
-from client_lib.download.events import Failed
 from client_lib.download.job import DownloadJob
 from client_lib.download.library import DownloadState
 from client_lib.download.verification import FileState
-from client_lib.errors import DownloadError, LicenceRefused, RefusedError, UsageError
+from client_lib.errors import (
+    DownloadError,
+    LicenceRefused,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
 from client_lib.wire.licensing_api import Balance, LicenceRecord, LicenceState
 from client_lib.wire.money import money_text
 
@@ -209,11 +215,12 @@ async def _run(
 ) -> None:
     if not licences:
         raise UsageError("no albums to get: redeem a payment token first")
-    view: ProgressView = JsonLines() if as_json else Bars(tuple(licences))
+    view: ProgressView = JsonLines() if as_json else Bars(tuple(licences), giving=seed)
     try:
         async with client.download(licences, into=into, keep_seeding=seed) as job:
             async for event in job.events():
                 view.show(event)
+            view.end(job.summary())
     finally:
         view.close()
     _end(job)
@@ -222,13 +229,15 @@ async def _run(
 
 def _end(job: DownloadJob) -> None:
     """Raise what makes the exit code: the only kind of failure, or a summary of several."""
-    failures = [outcome for outcome in job.outcomes.values() if isinstance(outcome, Failed)]
-    if not failures:
+    summary = job.summary()
+    if not summary.failed:
         return
     if len(job.outcomes) == 1:
-        raise failures[0].error
-    names = ", ".join(failure.name for failure in failures)
-    summary = f"{len(failures)} of {len(job.outcomes)} albums failed: {names}"
-    if all(isinstance(failure.error, RefusedError) for failure in failures):
-        raise LicenceRefused(summary)
-    raise DownloadError(summary)
+        raise summary.failed[0].error
+    names = ", ".join(end.name for end in summary.failed)
+    sentence = f"{len(summary.failed)} of {len(job.outcomes)} albums failed: {names}"
+    if summary.exit_code == RefusedError.exit_code:
+        raise LicenceRefused(sentence)
+    if summary.exit_code == UnreachableError.exit_code:
+        raise UnreachableError("licensing", sentence)
+    raise DownloadError(sentence)

@@ -49,7 +49,8 @@ class Options:
             licensing_url=url,
             licensing_ca=None if ca is None else _read_ca(ca),
             session=session or SessionSettings(listen_port=0),
-            concurrent_albums=config.concurrent_albums,
+            concurrent_albums=config.concurrent_albums or None,
+            schedule=config.schedule,
         )
 
 

@@ -14,15 +14,28 @@ Cancelling the scope around a download stops it and keeps what was fetched. Erro
 from client_lib.download.client import Client, open_client
 from client_lib.download.events import (
     CertificateRenewed,
+    DiskFull,
     Event,
     Failed,
     Finished,
+    Paused,
     Progress,
+    Queued,
+    Revoked,
+    Seeding,
+    Stalled,
     Started,
     Trouble,
+    Verified,
+    Warned,
+    WarningKind,
 )
 from client_lib.download.job import DownloadJob
+from client_lib.download.queue import Order, QueueEntry, QueueState
+from client_lib.download.schedule import ScheduleRule, Weekday
 from client_lib.download.settings import ClientSettings
+from client_lib.download.stall import StallReason
+from client_lib.download.summary import JobSummary
 from client_lib.download.verification import FileFinding, FileState
 from client_lib.swarm.settings import SessionSettings
 
@@ -30,15 +43,31 @@ __all__ = [
     "CertificateRenewed",
     "Client",
     "ClientSettings",
+    "DiskFull",
     "DownloadJob",
     "Event",
     "Failed",
     "FileFinding",
     "FileState",
     "Finished",
+    "JobSummary",
+    "Order",
+    "Paused",
     "Progress",
+    "QueueEntry",
+    "QueueState",
+    "Queued",
+    "Revoked",
+    "ScheduleRule",
+    "Seeding",
     "SessionSettings",
+    "StallReason",
+    "Stalled",
     "Started",
     "Trouble",
+    "Verified",
+    "Warned",
+    "WarningKind",
+    "Weekday",
     "open_client",
 ]
