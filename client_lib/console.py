@@ -88,6 +88,12 @@ def print_text(text: str) -> None:
     sys.stdout.flush()
 
 
+def print_note(text: str) -> None:
+    """Write a line for people to standard error: not part of the answer."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
 def human_console() -> Console:
     """Rich console on standard output for people."""
     return Console(highlight=False)

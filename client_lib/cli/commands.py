@@ -19,12 +19,15 @@ from client_lib.console import (
     human_console,
     new_app,
     print_json,
+    print_note,
     print_text,
     printable,
 )
 from client_lib.download.client import Client, open_client
 from client_lib.download.job import DownloadJob
 from client_lib.download.library import DownloadState
+from client_lib.download.queue import Order, QueueEntry, QueueState
+from client_lib.download.queue_requests import Resume
 from client_lib.download.verification import FileState
 from client_lib.errors import (
     DownloadError,
@@ -118,18 +121,45 @@ async def get(
     seed: Annotated[
         bool, Parameter(help="Then go on giving to others, until interrupted.", negative="")
     ] = False,
+    order: Annotated[
+        Order, Parameter(help="Which album comes next: as queued, or the smallest.")
+    ] = Order.GIVEN,
+    files: Annotated[
+        tuple[str, ...] | None,
+        Parameter(
+            help="Only these files of each album: a path or a pattern, such as `*.flac`. "
+            "Remembered; `*` for all.",
+            negative="",
+        ),
+    ] = None,
+    concurrent: Annotated[
+        str, Parameter(help="Albums at a time; `auto`: as the line behaves best with.")
+    ] = "auto",
     line: LineOptions = _NO_LINE_OPTIONS,
     options: Options = _NO_OPTIONS,
 ) -> None:
-    """Download albums; what an earlier run fetched is kept, whatever ended it."""
-    if bool(names) == everything:
-        raise UsageError("name the albums to get, or give --all")
+    """Download albums; what an earlier run fetched is kept, whatever ended it.
+
+    Without names it goes on with the queue. Albums that were paused stay so unless named.
+    """
+    if names and everything:
+        raise UsageError("name the albums to get, or give --all: not both")
     config = options.load()
+    settings = options.settings(line.session(config), concurrent=_albums_at_a_time(concurrent))
     music = expanded(into or Path(config.music or "~/Music"))
-    async with open_client(options.settings(line.session(config))) as client:
+    async with open_client(settings) as client:
+        queued = [one for one in await client.queue() if one.state is not QueueState.COMPLETE]
+        if not names and not everything and not queued:
+            raise UsageError("name the albums to get, or give --all: the queue is empty")
         licences = await client.licences()
-        wanted = _usable(licences if everything else select(licences, names), strict=not everything)
-        await _run(client, wanted, music, seed=seed, as_json=options.json)
+        if names:
+            wanted = _usable(select(licences, names), strict=True)
+            await _resume_paused(client, wanted, queued)
+        else:
+            ids = {one.licence_id for one in queued}
+            wanted = _usable([one for one in licences if everything or one.licence_id in ids])
+            wanted = _without_paused(wanted, queued)
+        await _run(client, wanted, music, seed=seed, as_json=options.json, order=order, files=files)
 
 
 @app.command
@@ -210,14 +240,56 @@ def _usable(licences: Sequence[LicenceRecord], *, strict: bool = False) -> list[
     return list({licence.name: licence for licence in reversed(active)}.values())[::-1]
 
 
+def _albums_at_a_time(concurrent: str) -> int | None:
+    if concurrent == "auto":
+        return None
+    if not concurrent.isascii() or not concurrent.isdecimal() or not 1 <= int(concurrent) <= 64:
+        raise UsageError(f"--concurrent {concurrent}: `auto`, or 1 to 64")
+    return int(concurrent)
+
+
+async def _resume_paused(
+    client: Client, licences: list[LicenceRecord], queue: Sequence[QueueEntry]
+) -> None:
+    """Let those go on that were paused: they were named."""
+    named = {licence.licence_id for licence in licences}
+    paused = [one for one in queue if one.state is QueueState.PAUSED and one.licence_id in named]
+    if paused:
+        await client.change_queue(Resume(tuple(one.licence_id for one in paused)))
+
+
+def _without_paused(
+    licences: list[LicenceRecord], queue: Sequence[QueueEntry]
+) -> list[LicenceRecord]:
+    """Leave out what was paused, saying so: it would keep the command waiting."""
+    paused = {entry.licence_id for entry in queue if entry.state is QueueState.PAUSED}
+    left_out = [licence.name for licence in licences if licence.licence_id in paused]
+    if left_out:
+        names = ", ".join(left_out)
+        print_note(f"paused, left out: {names} (`albumswarm queue resume` lets them go on)")
+    rest = [licence for licence in licences if licence.licence_id not in paused]
+    if left_out and not rest:
+        raise UsageError("all albums of the queue are paused: `albumswarm queue resume` first")
+    return rest
+
+
 async def _run(
-    client: Client, licences: list[LicenceRecord], into: Path, *, seed: bool, as_json: bool
+    client: Client,
+    licences: list[LicenceRecord],
+    into: Path,
+    *,
+    seed: bool,
+    as_json: bool,
+    order: Order = Order.GIVEN,
+    files: Sequence[str] | None = None,
 ) -> None:
     if not licences:
         raise UsageError("no albums to get: redeem a payment token first")
     view: ProgressView = JsonLines() if as_json else Bars(tuple(licences), giving=seed)
     try:
-        async with client.download(licences, into=into, keep_seeding=seed) as job:
+        async with client.download(
+            licences, into=into, keep_seeding=seed, order=order, files=files
+        ) as job:
             async for event in job.events():
                 view.show(event)
             view.end(job.summary())

@@ -134,11 +134,13 @@ class Client:
         into: Path,
         keep_seeding: bool = False,
         order: Order = Order.GIVEN,
+        files: Sequence[str] | None = None,
     ) -> AsyncIterator[DownloadJob]:
         """Download albums below the folder `into` while the block lasts.
 
-        They join the device's queue: those that an earlier run left in it keep their place,
-        folder, chosen files and pause. Albums that are complete already are reported as Finished
+        They join the device's queue: those that an earlier run left in it keep their place and
+        pause, and their chosen files unless `files` (see `DownloadJob.select_files`) are given.
+        Albums that are complete already are reported as Finished
         at once; with `keep_seeding` they are given to others until the block ends. Raises
         LibraryInUse if another process uses this library, StorageError if no port is free,
         UsageError.
@@ -170,8 +172,9 @@ class Client:
                     order=order,
                     keep_seeding=keep_seeding,
                 )
+                requests = QueueRequests(self.library.requests_folder)
                 job = DownloadJob(runner, keeper, box, self._line_limits(session), into)
-                async with running_job(job, licences, QueueRequests(self.library.requests_folder)):
+                async with running_job(job, licences, files, requests):
                     yield job
 
     async def queue(self) -> tuple[QueueEntry, ...]:

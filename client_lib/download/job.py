@@ -95,14 +95,20 @@ class DownloadJob:
             ),
         )
 
-    async def add(self, licences: Sequence[LicenceRecord], *, into: Path | None = None) -> None:
+    async def add(
+        self,
+        licences: Sequence[LicenceRecord],
+        *,
+        into: Path | None = None,
+        files: Sequence[str] | None = None,
+    ) -> None:
         """Add albums to the end of the queue; those that are in it keep their place.
 
         Raises UsageError when the job has ended, or the queue would be too long.
         """
         if self._done.is_set():
             raise UsageError("this download has ended: start another one")
-        self._take_up(licences, into or self._into)
+        self._take_up(licences, into or self._into, files)
         await self._keeper.saved()
 
     async def pause(self, licence_id: LicenceId | None = None) -> None:
@@ -155,8 +161,10 @@ class DownloadJob:
         """
         self._limits.set(Limits(up_bytes_s, down_bytes_s))
 
-    def _take_up(self, licences: Sequence[LicenceRecord], into: Path) -> None:
-        self._runner.add(licences, into)
+    def _take_up(
+        self, licences: Sequence[LicenceRecord], into: Path, files: Sequence[str] | None
+    ) -> None:
+        self._runner.add(licences, into, files)
         known = {licence.licence_id for licence in self._order}
         self._order += [one for one in licences if one.licence_id not in known]
 
@@ -203,10 +211,13 @@ class DownloadJob:
 
 @contextlib.asynccontextmanager
 async def running_job(
-    job: DownloadJob, licences: Sequence[LicenceRecord], requests: QueueRequests
+    job: DownloadJob,
+    licences: Sequence[LicenceRecord],
+    files: Sequence[str] | None,
+    requests: QueueRequests,
 ) -> AsyncIterator[None]:
     """Run `job` with its first albums while the block lasts; the queue is written last of all."""
-    job._take_up(licences, job._into)
+    job._take_up(licences, job._into, files)
     try:
         async with open_quiet_nursery() as nursery:
             nursery.start_soon(job._run, requests)

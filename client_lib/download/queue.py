@@ -99,8 +99,10 @@ class DownloadQueue:
         """For the file."""
         return StoredQueue(self.entries())
 
-    def add(self, licences: Sequence[LicenceRecord], into: str) -> None:
-        """Append albums. Who is in the queue keeps place, folder, selection and pause.
+    def add(
+        self, licences: Sequence[LicenceRecord], into: str, files: Sequence[str] | None = None
+    ) -> None:
+        """Append albums. Who is in the queue keeps place, pause and, with `files` None, selection.
 
         One that had failed or was complete is queued again, at its place. Raises UsageError when
         there would be too many.
@@ -120,17 +122,25 @@ class DownloadQueue:
                     name=licence.name,
                     size_bytes=licence.size_bytes,
                     into=into,
+                    files=tuple(files or ()),
                 )
-            elif entry.state in again:
+                continue
+            chosen = entry.files if files is None else tuple(files)
+            self._entries[licence.licence_id] = msgspec.structs.replace(
+                entry, into=into, files=chosen
+            )
+            if entry.state in again:
                 self.mark(licence.licence_id, QueueState.QUEUED)
 
     def keep(self, wanted: Iterable[LicenceId]) -> None:
-        """Forget complete albums, but for those wanted."""
+        """Forget complete albums, but for those wanted and those with chosen files."""
         wanted = set(wanted)
         complete = [
             entry.licence_id
             for entry in self._entries.values()
-            if entry.state is QueueState.COMPLETE and entry.licence_id not in wanted
+            if entry.state is QueueState.COMPLETE
+            and not entry.files
+            and entry.licence_id not in wanted
         ]
         for licence_id in complete:
             del self._entries[licence_id]

@@ -82,13 +82,15 @@ class JobRunner:
         self._prefetch = Prefetch(self._join_ahead)
         self._wake = trio.Event()
 
-    def add(self, licences: Sequence[LicenceRecord], into: Path) -> None:
+    def add(
+        self, licences: Sequence[LicenceRecord], into: Path, files: Sequence[str] | None = None
+    ) -> None:
         """Take up albums: new ones go to the end of the queue. Raises UsageError.
 
         Those under way go on.
         """
         fresh = [licence for licence in licences if licence.licence_id not in self._runs]
-        self._queue.add(fresh, str(into.expanduser().absolute()))
+        self._queue.add(fresh, str(into.expanduser().absolute()), files)
         emit = self._around.emit
         for licence in fresh:
             licence_id, name = licence.licence_id, licence.name
