@@ -86,6 +86,7 @@ class Concurrency:
         """One more or one fewer, kept if the total rate says so, for a window at a time."""
         if self._window is None:
             self._window, self._full = sample, True
+            self._hold_until_s = sample.now_s + 2 * _WINDOW_S  # the start tells nothing
         # A window with free places says nothing about how many the line wants.
         self._full &= sample.active >= self._climb or not sample.waiting
         passed_s = sample.now_s - self._window.now_s
