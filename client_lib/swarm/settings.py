@@ -97,7 +97,9 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         "tracker_backoff": 50,
         "tracker_completion_timeout": 20,
         "tracker_receive_timeout": 10,
-        "stop_tracker_timeout": 2,
+        # Whoever stops waits for it: see `Session.remove`.
+        "stop_tracker_timeout": 1,
+        "max_concurrent_http_announces": 100,
         "upload_rate_limit": settings.upload_limit_bytes_s,
         "download_rate_limit": settings.download_limit_bytes_s,
         "connections_limit": 2000 if settings.central_seeder else 300,

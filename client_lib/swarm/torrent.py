@@ -3,6 +3,7 @@
 import enum
 import errno
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,7 @@ class Torrent:
         self.name = name
         self.info_hash = InfoHash(info.info_hashes().v2.to_bytes())
         self.trackers: dict[str, TrackerReport] = {}
+        self._words: Counter[str] = Counter()
         self.error: str | None = None
         self.disk_full = False
         self.pieces_verified = 0
@@ -212,6 +214,15 @@ class Torrent:
         """Disconnect from the swarm and stay in the session."""
         self._handle.pause()
 
+    async def say_goodbye(self) -> None:
+        """Disconnect, and wait until the trackers that know us have heard of it."""
+        know_us = {url for url, report in self.trackers.items() if not report.message}
+        before = {url: self._words[url] for url in know_us}
+        self._handle.pause()
+        await trio.lowlevel.checkpoint()
+        while any(self._words[url] == count for url, count in before.items()):
+            await self.wait_change()
+
     def resume(self) -> None:
         """Join the swarm (again), clearing an earlier error."""
         self.error = None
@@ -284,12 +295,14 @@ class Torrent:
                 self.error = self.error or alert.error.message()
             case lt.tracker_reply_alert():
                 report = TrackerReport(alert.tracker_url(), alert.num_peers, False, "")
+                self._words[report.url] += 1
                 self.trackers[report.url] = report
             case lt.tracker_error_alert():
                 reason = alert.failure_reason()
                 message = reason or alert.error.message()
                 refused = bool(reason) and not reason.startswith(NO_SOURCE)
                 report = TrackerReport(alert.tracker_url(), 0, refused, message)
+                self._words[report.url] += 1
                 self.trackers[report.url] = report
             case lt.state_changed_alert() | lt.torrent_finished_alert():
                 pass
