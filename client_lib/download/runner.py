@@ -349,14 +349,19 @@ class JobRunner:
         def shortage() -> str | None:
             library = self._around.library
             needs: dict[Path, int] = {}
-            for entry in waiting:
+            for entry in to_come:
                 record = library.download(entry.licence_id)
                 if record is None or record.state is not DownloadState.COMPLETE:
                     into = Path(entry.into)
                     needs[into] = needs.get(into, 0) + entry.remaining_bytes
             return space_shortage(needs)
 
-        waiting = self._queue.waiting(self.order, self.licences.keys())
+        to_come = [
+            entry
+            for entry in self._queue.entries()
+            if entry.licence_id in self.licences
+            and entry.state in (QueueState.QUEUED, QueueState.DOWNLOADING)
+        ]
         message = await trio.to_thread.run_sync(shortage)
         if message is not None:
             self._around.emit(Warned(kind=WarningKind.SPACE, message=message))

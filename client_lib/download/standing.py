@@ -94,6 +94,7 @@ class Standing:
         """
         while True:
             await self._question.wait()
+            self._question = trio.Event()
             try:
                 renewed = await request_credential(
                     self._credential.path,
@@ -109,7 +110,6 @@ class Standing:
             else:
                 self._take(renewed)
             await trio.sleep(_ASK_AGAIN_S)
-            self._question = trio.Event()
 
     def _take(self, renewed: Credential) -> None:
         self._credential = renewed

@@ -180,7 +180,7 @@ class Torrent:
         """
         while (status := self.status()).verified_bytes < status.total_bytes:
             if self.disk_full:
-                where = self._handle.status(lt.torrent_handle.query_save_path).save_path
+                where = self._handle.status().save_path
                 raise DiskFullError(where, status.total_bytes - status.verified_bytes, 0)
             if self.error is not None:
                 raise DownloadError(f"{self.name}: {self.error}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from client_lib.download import Client, ClientSettings, SessionSettings, open_client
 from client_lib.swarm.session import Session, open_session
+from client_lib.swarm.torrent import Torrent
 from client_lib.wire.licensing_api import LicenceRecord
 from client_lib.wire.release import parse_torrent_name
 from tests.integration.client.rig import HOST, Album, settings
@@ -39,6 +40,8 @@ class Market:
     server: HttpsServer
     albums: tuple[Album, ...]
     licences: tuple[LicenceRecord, ...]
+    torrents: tuple[Torrent, ...]
+    """The seeder's, one an album."""
 
     @contextlib.asynccontextmanager
     async def customer(self, folder: Path, **changes: Any) -> AsyncIterator[Client]:  # noqa: ANN401
@@ -79,13 +82,15 @@ async def market(
     ):
         shop.tracker_url = server.url
         shop.peers = ((HOST, seeder.listen_port),)
-        for album in albums:
+        torrents = [
             await seeder.add(album.add(album.folder, album.seeder(), complete=True))
+            for album in albums
+        ]
         licences = tuple(
             shop.sell(n, album=album, title=titles[n - 1] if n <= len(titles) else f"Album {n}")
             for n, album in enumerate(albums, 1)
         )
-        yield Market(shop, seeder, server, albums, licences)
+        yield Market(shop, seeder, server, albums, licences, tuple(torrents))
 
 
 def small_albums(count: int, *, size: int = 300_000, seed: int = 1) -> list[dict[str, int]]:

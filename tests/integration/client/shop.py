@@ -37,6 +37,7 @@ class Shop:
 
     album: Album
     away: bool = False
+    tracker_away: bool = False
     revoked: set[LicenceId] = field(default_factory=set)
     torrents: dict[LicenceId, bytes] = field(default_factory=dict)
     signing_pki: SwarmPki | None = None
@@ -80,9 +81,9 @@ class Shop:
             album.metainfo, what, store=STORE, certificate=signer.certificate, key=signer.key
         )
 
-    def answer(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes | None:
         if request.path.startswith("/announce/"):
-            return self._announce(request.path)
+            return None if self.tracker_away else self._announce(request.path)
         self.asked.append(f"{request.method} {request.path}")
         if self.away:
             return http(503, encode_problem(Problem(ProblemType.NOT_READY, "No", 503, "restart")))
