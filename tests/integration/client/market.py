@@ -23,7 +23,7 @@ HOSTILE = [
     "CON",
     "nul.flac",
     "  . . .",
-    "\u202egnp.exe",
+    "COM1.flac",
     "Ünïcödé \U0001f3b5" * 20,
     "a\u0301\u0323",
     "~/$(reboot)`id`",
