@@ -317,6 +317,8 @@ class AlbumDownload:
     ) -> str:
         reason, detail = stall_reason(status.connected_peers, torrent.trackers.values())
         if detail != told:
+            if not told and not status.connected_peers:
+                torrent.announce()
             if not told and status.downloaded_bytes:
                 standing.ask()  # we were let in, and are no more
             licence = self._licence
