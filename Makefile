@@ -6,13 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test check bench bench-licensing bench-swarm bench-tracker fuzz-licensing fuzz-tracker format clean drill-licensing drill-licensing-large drill-tracker drill-client
+.PHONY: help setup demo test check bench bench-licensing bench-seeder bench-swarm bench-tracker fuzz-licensing fuzz-tracker format clean drill-licensing drill-licensing-large drill-tracker drill-client
 
 help:
 	@echo "make demo    sell and deliver an album on this machine (ARGS=\"--customers 5 --json\")"
 	@echo "make test    run the tests (ARGS=\"-k redemption\")"
 	@echo "make check   lint, types, import contracts, dependencies"
-	@echo "make bench   run every benchmark: bench-licensing, bench-swarm (as root), bench-tracker"
+	@echo "make bench   run every benchmark: bench-licensing, bench-seeder, bench-swarm (as root), bench-tracker"
 	@echo "make fuzz-licensing          schemathesis against a real service"
 	@echo "make fuzz-tracker            100,000 hostile requests (ARGS=\"--requests 1000000\")"
 	@echo "make drill-licensing         kill licensing 200 times under load, on both ledgers"
@@ -45,11 +45,14 @@ check: setup
 	$(BIN)/deptry .
 	$(BIN)/vulture
 
-bench: bench-licensing bench-swarm bench-tracker
+bench: bench-licensing bench-seeder bench-swarm bench-tracker
 
 bench-licensing: setup
 	$(BIN)/python -m tests.bench.licensing $(ARGS)
 	$(BIN)/python -m tests.bench.licensing --postgresql $(ARGS)
+
+bench-seeder: setup
+	$(BIN)/python -m tests.bench.seeder $(ARGS)
 
 bench-swarm: setup
 	$(BIN)/python -m tests.bench.swarm $(ARGS)

@@ -1,15 +1,21 @@
 """`albumswarm`, also as `python -m client_lib`."""
 
-from client_lib.cli import purchases, queue_commands
-from client_lib.cli.commands import app
-from client_lib.console import run_app
-
-__all__ = ["app", "main", "purchases", "queue_commands"]
+import sys
 
 
 def main() -> None:
-    """Run the command line."""
-    run_app(app)
+    """Run the command line; say what is missing where only the library was installed."""
+    try:
+        from client_lib.cli.app import run
+    except ModuleNotFoundError as error:
+        if error.name not in _CLI_EXTRA:
+            raise
+        sys.exit("albumswarm: error: the command needs more: pip install 'albumswarm-client[cli]'")
+    run()
+
+
+# What the extra `cli` brings; nothing else may be missing.
+_CLI_EXTRA = ("cyclopts", "rich")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 """What the four commands have in common: exit codes, one-line errors, tables or JSON."""
 
 import sys
-from typing import NoReturn
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import cyclopts
 import msgspec
 import trio
-from rich.console import Console
 
 from client_lib.errors import AlbumswarmError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXIT_INTERRUPTED = 130
 
@@ -94,8 +98,26 @@ def print_note(text: str) -> None:
     sys.stderr.flush()
 
 
-def human_console() -> Console:
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Write rows, the first of them the heads, as columns two spaces apart; each row a line."""
+    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=True)
+        )
+        print_text("  ".join(cells).rstrip())
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes (Unicode, annex 11)."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
+def human_console() -> "Console":
     """Rich console on standard output for people."""
+    from rich.console import Console
+
     return Console(highlight=False)
 
 

@@ -22,9 +22,11 @@
     │       ├── LicenceRevoked                   … ever again: a refund or chargeback
     │       └── LicenceExpired                   its certificate ended and was not renewed
     ├── UnreachableError                exit 4   nobody answered, or not with the right certificate
+    │   └── AnswerLost                           the connection broke before the whole answer
     ├── StorageError                    exit 1   a disk, folder or file of ours
     │   └── DiskFullError                        no space for what is to come
-    └── DownloadError                   exit 1   an album that could not be completed
+    ├── DownloadError                   exit 1   an album that could not be completed
+    └── SomeFailed                      exit 1   some of several things, each said when it failed
 
 Errors carry fields; `str()` is the one clear line that a person reads. Nothing secret goes in.
 """
@@ -152,6 +154,10 @@ class UnreachableError(AlbumswarmError):
         self.why = why
 
 
+class AnswerLost(UnreachableError):
+    """A connection that stood broke before the whole answer: what was asked may have been done."""
+
+
 class StorageError(AlbumswarmError):
     """A file or folder of ours cannot be read or written; the message names it."""
 
@@ -172,3 +178,7 @@ class DiskFullError(StorageError):
 
 class DownloadError(AlbumswarmError):
     """An album could not be completed; what was fetched is kept."""
+
+
+class SomeFailed(AlbumswarmError):
+    """Some of several things that were asked for failed; which, was said before."""

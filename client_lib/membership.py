@@ -12,6 +12,7 @@ from cryptography import x509
 from client_lib.durable import private_folder, read_file_if_present, write_atomically
 from client_lib.errors import LicenceRefused, LicenceRevoked, LicensingRefused, WireError
 from client_lib.transport.credential import Credential, obtain_credential
+from client_lib.transport.key_encryption import KeyEncryption
 from client_lib.transport.licensing_client import LicensingClient
 from client_lib.wire.certificates import BACKDATED_BY, LicenceIdentity
 from client_lib.wire.infohash import InfoHash
@@ -43,6 +44,7 @@ async def join(
     now: dt.datetime,
     rng: random.Random,
     on_issued: Callable[[dt.datetime], None] = lambda _at: None,
+    encryption: KeyEncryption | None = None,
 ) -> Membership:
     """Get torrent and certificate of a licence, from `folder` or else from licensing.
 
@@ -60,6 +62,7 @@ async def join(
             ca=ca,
             now=now,
             rng=rng,
+            encryption=encryption,
         )
     except LicensingRefused as error:
         raise refusal(licence, error) from error

@@ -20,7 +20,7 @@ async def open_quiet_nursery() -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        first, *others = _leaves(group)
+        first, *others = leaves(group)
         if others and not all(isinstance(leaf, AlbumswarmError) for leaf in (first, *others)):
             raise
         for other in others:
@@ -28,8 +28,8 @@ async def open_quiet_nursery() -> AsyncIterator[trio.Nursery]:
         raise first from first.__cause__
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    leaves: list[BaseException] = []
-    for error in group.exceptions:
-        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return leaves
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors of a group, of its groups too; an error that is no group is its only leaf."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for part in error.exceptions for leaf in leaves(part)]

@@ -25,10 +25,12 @@ def new_api_key(
     """
     if role is Role.TRACKER and not hosts:
         raise UsageError("a tracker's key needs the tracker's host names: --host")
-    if role is not Role.TRACKER and hosts:
-        raise UsageError(f"a {role} has no host names; --host is for trackers")
+    if role is Role.PUBLISHER and hosts:
+        raise UsageError("a publisher has no host names; --host is for trackers and web seeds")
     try:
-        SeederIdentity(key_id) if role is not Role.TRACKER else HostIdentity(key_id, hosts)
+        SeederIdentity(key_id)
+        if hosts:
+            HostIdentity(key_id, hosts)
     except CertificateError as error:
         raise UsageError(str(error).replace("seeder id", "key id")) from error
     secret = KEY_PREFIX + token(32)

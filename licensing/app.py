@@ -80,6 +80,7 @@ def wire(
             signer,
             config.trackers,
             config.limits.certificates_per_day,
+            config.web_seeds,
         ),
         catalogue=catalogue,
         nodes=Nodes(ledger, authority),

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from client_lib.durable import read_text
 from client_lib.errors import CertificateError, StorageError
+from client_lib.passphrase import Passphrase
 from client_lib.wire import certificates
 from client_lib.wire.certificates import Identity
 from client_lib.wire.crl import build_crl
@@ -17,7 +18,7 @@ from client_lib.wire.licensing_api import CertificateAnswer
 from client_lib.wire.problem import ProblemType
 from licensing.config import Clock
 from licensing.ledger import RevokedCertificate
-from licensing.passphrase import ENVIRONMENT_VARIABLE, Passphrase
+from licensing.passphrase import ENVIRONMENT_VARIABLE
 from licensing.refusal import Refusal
 
 SerialNumbers = Callable[[], int]

@@ -49,8 +49,10 @@ class Catalogue:
             raise _refused(f"its name is {torrent.name}, but it is published as {name}")
         if ca.public_bytes(serialization.Encoding.DER) != self._ca_der:
             raise _refused("its ssl-cert is not this network's swarm CA")
-        if torrent.announce_tiers or torrent.signatures:
-            raise _refused("it has announce URLs or signatures; licensing adds them per customer")
+        if torrent.announce_tiers or torrent.web_seeds or torrent.signatures:
+            raise _refused(
+                "it has announce URLs, web seeds or signatures; licensing adds them per customer"
+            )
         paths = {"/".join(file.path) for file in torrent.files}
         for track in publication.album.tracks:
             if track.path not in paths:

@@ -66,6 +66,8 @@ class LicensingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`https://host[:port]` where customers reach licensing."""
     trackers: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=64)]
     """Base URLs of the trackers, `https://host[:port]`, in any order."""
+    web_seeds: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """Base URLs of the seeders' web seeds, `https://host[:port]`, in any order."""
     listen: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=16)] = (
         "localhost:8443",
     )
@@ -102,6 +104,10 @@ class LicensingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             check_base_url("trackers", tracker)
         if len(set(self.trackers)) < len(self.trackers):
             raise ValueError("trackers: one URL appears twice")
+        for web_seed in self.web_seeds:
+            check_base_url("web_seeds", web_seed)
+        if len(set(self.web_seeds)) < len(self.web_seeds):
+            raise ValueError("web_seeds: one URL appears twice")
         for address in self.listen:
             parse_address(address)
         if self.metrics_listen and parse_address(self.metrics_listen)[0] not in _LOOPBACK:

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from client_lib.durable import private_folder, write_atomically, write_secret
 from client_lib.errors import CertificateError, StorageError, UsageError
+from client_lib.passphrase import Passphrase
 from client_lib.wire import certificates
 from licensing.authority import Authority, SerialNumbers, load_authority
 from licensing.config import CONFIG_NAME, LicensingConfig
 from licensing.issuers import key_id, load_private_key, private_pem, public_pem
-from licensing.passphrase import Passphrase
 from licensing.signer import TorrentSigner
 from licensing.stores import open_ledger
 
@@ -174,6 +174,9 @@ listen = {_toml(config.listen)}
 
 # Base URLs of all trackers. A swarm lives on one of them and moves on when that one dies.
 trackers = {_toml(config.trackers)}
+
+# Base URLs of the seeders' web seeds, for customers whose network blocks BitTorrent.
+web_seeds = {_toml(config.web_seeds)}
 
 # Who payment tokens must be meant for (`aud`). Empty: public_url.
 audience = {_toml(config.audience)}

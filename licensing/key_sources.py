@@ -3,10 +3,10 @@
 import hashlib
 import re
 import ssl
+import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import httpx2
 import msgspec
 import trio
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,8 +21,8 @@ from client_lib.durable import (
     write_atomically,
 )
 from client_lib.errors import ConfigError, StorageError, UnreachableError
-from client_lib.transport.licensing_client import cause_in_words
-from client_lib.transport.tls import client_context
+from client_lib.transport.http import HttpAnswer, open_http
+from client_lib.transport.tls import client_context, system_context
 from licensing.config import IssuerConfig
 from licensing.issuers import Issuers, KeySource
 from licensing.jwks import MAX_JWKS_BYTES, JwksError, parse_jwks
@@ -33,6 +33,8 @@ WANTED_EVERY_S = 60.0
 RETRIED_AFTER_S = 60.0
 DEFAULT_MAX_AGE_S = 900.0
 SHORTEST_MAX_AGE_S, LONGEST_MAX_AGE_S = 60.0, 86_400.0
+
+_OK, _NOT_MODIFIED = 200, 304
 
 Keys = Mapping[str, Ed25519PublicKey]
 
@@ -108,56 +110,35 @@ class JwksUrl:
             return
         self._tried = now
         self._due = now + RETRIED_AFTER_S
-        response, document = await self._fetch()
-        unchanged = response.status_code == httpx2.codes.NOT_MODIFIED
-        keys = self.keys if unchanged else parse_jwks(document)
-        self._due = self._clock() + _max_age_s(response.headers.get("Cache-Control", ""))
+        answer = await self._fetch()
+        unchanged = answer.status == _NOT_MODIFIED and bool(self.keys)
+        if not unchanged and answer.status != _OK:  # redirects, too: the URL is the store's word
+            raise UnreachableError(self.url, f"HTTP status {answer.status}")
+        keys = self.keys if unchanged else parse_jwks(answer.body)
+        self._due = self._clock() + _max_age_s(answer.headers.get("cache-control", ""))
         if unchanged:
             return
         self.keys = keys
-        self._etag = response.headers.get("ETag", "")[:1000]
+        self._etag = answer.headers.get("etag", "")[:1000]
         private_folder(self._cache.parent)
-        kept = CachedJwks(self.url, self._etag, document)
+        kept = CachedJwks(self.url, self._etag, answer.body)
         write_atomically(self._cache, msgspec.json.encode(kept), mode=0o600)
 
-    async def _fetch(self) -> tuple[httpx2.Response, bytes]:
+    async def _fetch(self) -> HttpAnswer:
         headers = {"Accept": "application/jwk-set+json, application/json"}
         if self._etag and self.keys:
             headers["If-None-Match"] = self._etag
-        # A step's own timeout comes first: cancelled in a handshake, httpx2 leaves a socket open.
-        timeout = httpx2.Timeout(FETCH_WITHIN_S / 2)
+        parts = urllib.parse.urlsplit(self.url)
+        service = f"{parts.scheme}://{parts.netloc}"
+        target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
         try:
             with trio.fail_after(FETCH_WITHIN_S):
-                async with (
-                    httpx2.AsyncClient(
-                        verify=self._context, trust_env=False, timeout=timeout
-                    ) as http,
-                    http.stream("GET", self.url, headers=headers) as response,
-                ):
-                    return response, await self._body(response)
+                async with open_http(self._context, headers=headers) as http:
+                    return await http.ask(service, "GET", target, max_bytes=MAX_JWKS_BYTES)
         except trio.TooSlowError as error:
             raise UnreachableError(self.url, f"no answer within {FETCH_WITHIN_S:.0f} s") from error
-        except (httpx2.HTTPError, OSError) as error:
-            raise UnreachableError(self.url, cause_in_words(error)) from error
-
-    async def _body(self, response: httpx2.Response) -> bytes:
-        if response.status_code == httpx2.codes.NOT_MODIFIED and self.keys:
-            return b""
-        if response.status_code != httpx2.codes.OK:  # redirects, too: the URL is the store's word
-            raise UnreachableError(self.url, f"HTTP status {response.status_code}")
-        document = bytearray()
-        try:
-            async for chunk in response.aiter_bytes():
-                document += chunk
-                if len(document) > MAX_JWKS_BYTES:
-                    # And on: what iterates inside ends by its own error, not at some collection.
-                    await response.aclose()
-        except (httpx2.StreamError, httpx2.ReadError):
-            if len(document) <= MAX_JWKS_BYTES:
-                raise
-        if len(document) > MAX_JWKS_BYTES:
-            raise JwksError(f"the key set is larger than {MAX_JWKS_BYTES} bytes")
-        return bytes(document)
+        except UnreachableError as error:
+            raise UnreachableError(self.url, error.why) from error
 
     def _recall(self) -> None:
         try:
@@ -203,7 +184,7 @@ def _sources(data: Path, issuer: IssuerConfig, clock: Callable[[], float]) -> tu
 
 def _context(data: Path, issuer: IssuerConfig) -> ssl.SSLContext:
     if not issuer.jwks_ca:
-        return ssl.create_default_context()
+        return system_context()
     try:
         return client_context(read_text(data / issuer.jwks_ca))
     except StorageError as error:

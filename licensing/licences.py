@@ -15,14 +15,14 @@ from licensing.authority import Authority
 from licensing.catalogue import Catalogue
 from licensing.ledger import HeldLicence, Ledger
 from licensing.signer import TorrentSigner
-from licensing.trackers import announce_tiers
+from licensing.trackers import announce_tiers, web_seeds
 
 
 @dataclass(frozen=True, slots=True)
 class Licences:
     """What a device may ask about its licences.
 
-    `trackers`: base URLs. `certificates_per_day`: for each licence on each device.
+    `trackers`, `web_seed_hosts`: base URLs. `certificates_per_day`: for each licence and device.
     """
 
     ledger: Ledger
@@ -31,6 +31,7 @@ class Licences:
     signer: TorrentSigner
     trackers: tuple[str, ...]
     certificates_per_day: int
+    web_seed_hosts: tuple[str, ...] = ()
 
     async def library(self, device_id: str) -> Library:
         """Every licence of the device; none yet is an empty library."""
@@ -52,11 +53,12 @@ class Licences:
         return self.authority.answer(leaf)
 
     async def torrent(self, licence_id: LicenceId, device_id: str, *, now: dt.datetime) -> bytes:
-        """The release's torrent with this licence's announce URLs, signed by the store."""
+        """The release's torrent with this licence's announce URLs and web seeds, signed."""
         held = await self.ledger.held_licence(licence_id, device_id)
         torrent = await self.catalogue.metainfo(held.name)
         tiers = announce_tiers(self.trackers, held.info_hash, licence_id)
-        signed = Stamp(licence_id, held.name, tiers, now.replace(microsecond=0))
+        seeds = web_seeds(self.web_seed_hosts, held.info_hash)
+        signed = Stamp(licence_id, held.name, tiers, now.replace(microsecond=0), seeds)
         credential = self.signer.credential
         return await trio.to_thread.run_sync(
             partial(

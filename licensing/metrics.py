@@ -13,7 +13,6 @@ from prometheus_client import (
     generate_latest,
 )
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "albumswarm_licensing_"
 _BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 

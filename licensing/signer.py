@@ -7,16 +7,17 @@ import structlog
 import trio
 
 from client_lib.errors import CertificateError, StorageError
+from client_lib.passphrase import Passphrase
 from client_lib.transport.credential import (
     Credential,
     load_credential_file,
     obtain_credential,
     request_credential,
 )
+from client_lib.transport.key_encryption import KeyEncryption
 from client_lib.wire.certificates import Identity, SignerIdentity
 from licensing.authority import Authority
 from licensing.config import Clock
-from licensing.passphrase import Passphrase
 
 SIGNER_NUMBER = 1
 _CHECKED_EVERY_S = 24 * 3600.0  # the life is a year: the day does not matter
@@ -36,11 +37,11 @@ async def own_credential(
     With a `passphrase`, its key is encrypted at rest.
     """
     ask = authority.self_service(identity, clock)
-    ca, secret = authority.certificate, passphrase.secret if passphrase else None
-    stored = load_credential_file(path, secret)
+    ca, encryption = authority.certificate, KeyEncryption(passphrase.secret) if passphrase else None
+    stored = load_credential_file(path, encryption)
     if stored is not None and not _is_for(stored, identity):
-        return await request_credential(path, ask, ca=ca, now=clock(), passphrase=secret)
-    return await obtain_credential(path, ask, ca=ca, now=clock(), rng=rng, passphrase=secret)
+        return await request_credential(path, ask, ca=ca, now=clock(), encryption=encryption)
+    return await obtain_credential(path, ask, ca=ca, now=clock(), rng=rng, encryption=encryption)
 
 
 def _is_for(credential: Credential, identity: Identity) -> bool:

@@ -1,20 +1,16 @@
-"""The folder that an operator publishes: what is in it, whether it may be, and a faithful copy."""
+"""The folder that an operator publishes: what is in it, whether it may be, whether it changes."""
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client_lib.durable import sync_folder
 from client_lib.errors import MetainfoError, StorageError
+from client_lib.swarm.hashing import ContentFile
 from client_lib.wire.bencode import Decoded
 from client_lib.wire.file_tree import LONE_FILE_FOLDER, parse_file_tree
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes to do. What it raises stops the work."""
-
-_CHUNK_BYTES = 1 << 20
 _MAX_DEPTH = 64
 
 
@@ -41,8 +37,13 @@ class AlbumFolder:
 
     def path_in_torrent(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """Where a file of the album goes: a lone one into a folder of its own."""
-        lone = len(self.files) == 1 and len(path) == 1
-        return (LONE_FILE_FOLDER, *path) if lone else path
+        return path_in_torrent(path, len(self.files))
+
+
+def path_in_torrent(path: tuple[str, ...], file_count: int) -> tuple[str, ...]:
+    """Where a file goes in the torrent of an album with so many."""
+    lone = file_count == 1 and len(path) == 1
+    return (LONE_FILE_FOLDER, *path) if lone else path
 
 
 def survey(root: Path) -> AlbumFolder:
@@ -66,29 +67,31 @@ def survey(root: Path) -> AlbumFolder:
     return album
 
 
-def copy_album(album: AlbumFolder, into: Path, on_progress: Progress) -> None:
-    """Copy the album's files into the new folder `into`, durably. Blocking.
+def content_files(album: AlbumFolder, copy_to: Path | None = None) -> tuple[ContentFile, ...]:
+    """The album's files as they are to be hashed, and copied into the folder `copy_to`."""
+    files = []
+    for file in album.files:
+        path = album.path_in_torrent(file.path)
+        target = copy_to.joinpath(*path) if copy_to is not None else None
+        files.append(ContentFile(path, album.root.joinpath(*file.path), file.size_bytes, target))
+    return tuple(files)
 
-    Raises StorageError if anything in the source has changed since the survey.
+
+def require_unchanged(album: AlbumFolder) -> None:
+    """Raise StorageError if a file was written to, replaced, added, removed or renamed. Blocking.
+
+    To be called after the files were read: what was read is then what the survey found.
     """
-    done_bytes = 0
-
-    def count(copied_bytes: int) -> None:
-        nonlocal done_bytes
-        done_bytes += copied_bytes
-        on_progress(done_bytes, album.size_bytes)
-
-    try:
-        into.mkdir()
-        for file in album.files:
-            target = into.joinpath(*album.path_in_torrent(file.path))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _copy_file(album.root.joinpath(*file.path), target, count)
-        for folder, _, _ in os.walk(into):
-            sync_folder(Path(folder))
-    except OSError as error:
-        raise StorageError(f"cannot copy {error.filename or into}: {error.strerror}") from error
-    _require_unchanged(album)
+    before = {file.path: file for file in album.files}
+    after = {file.path: file for file in survey(album.root).files}
+    changed = sorted(
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )
+    if changed:
+        raise StorageError(
+            f"{album.root.joinpath(*changed[0])} changed while it was being read:"
+            " publish again once nobody writes to the album"
+        )
 
 
 def _walk(folder: Path, below: tuple[str, ...]) -> Iterator[SourceFile]:
@@ -132,28 +135,3 @@ def _file_tree(album: AlbumFolder) -> dict[bytes, Decoded]:
             leaf[b"pieces root"] = b"\xff" * 32
         folder[os.fsencode(file.path[-1])] = {b"": leaf}
     return tree
-
-
-def _copy_file(source: Path, target: Path, count: Callable[[int], None]) -> None:
-    # O_NOFOLLOW and O_NONBLOCK: a link or pipe that took the file's place is not followed, and
-    # the comparison of fingerprints afterwards refuses it.
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb", buffering=0) as reader, target.open("xb") as writer:
-        while chunk := reader.read(_CHUNK_BYTES):
-            writer.write(chunk)
-            count(len(chunk))
-        writer.flush()
-        os.fsync(writer.fileno())
-
-
-def _require_unchanged(album: AlbumFolder) -> None:
-    before = {file.path: file for file in album.files}
-    after = {file.path: file for file in survey(album.root).files}
-    changed = sorted(
-        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
-    )
-    if changed:
-        raise StorageError(
-            f"{album.root.joinpath(*changed[0])} changed while it was being read:"
-            " publish again once nobody writes to the album"
-        )

@@ -8,11 +8,11 @@ import secrets
 import ssl
 from dataclasses import dataclass
 
-import httpx2
 import structlog
 import trio
 
-from client_lib.errors import AnnounceError, AnnounceRefused
+from client_lib.errors import AnnounceError, AnnounceRefused, UnreachableError
+from client_lib.transport.http import HttpClient
 from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, Event, PeerId
 from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from seeder.peers.swarm import Swarm
@@ -20,6 +20,7 @@ from seeder.peers.swarm import Swarm
 _TIMEOUT_S = 20.0
 _RETRY_S = (5.0, 120.0)
 _MOST_AT_ONCE = 32
+_MOST_ANSWER_BYTES = 1 << 20
 _GOODBYE_S = 2.0
 log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ class Announcements:
         self._peer_id = PeerId(PEER_ID_SEEDER.encode() + secrets.token_bytes(12))
         self._announced: dict[str, tuple[Swarm, trio.CancelScope]] = {}
         self._slots = trio.CapacityLimiter(_MOST_AT_ONCE)
-        self._http = httpx2.AsyncClient(verify=context, timeout=_TIMEOUT_S, trust_env=False)
+        self._http = HttpClient(context, silence_s=_TIMEOUT_S, connections=_MOST_AT_ONCE)
 
     def begin(self, swarm: Swarm) -> None:
         """Announce a release that was loaded, until `end`."""
@@ -97,11 +98,11 @@ class Announcements:
             event=event,
             numwant=0,
         )
-        target = f"{url}/announce/{self._who.seeder_id}?{request.to_query().decode()}"
+        path = f"/announce/{self._who.seeder_id}?{request.to_query().decode()}"
         try:
             async with self._slots:
-                answer = await self._http.get(target)
-            return float(AnnounceResponse.decode(answer.content).interval_s)
-        except (httpx2.HTTPError, AnnounceError, AnnounceRefused) as error:
+                answer = await self._http.ask(url, "GET", path, max_bytes=_MOST_ANSWER_BYTES)
+            return float(AnnounceResponse.decode(answer.body).interval_s)
+        except (UnreachableError, AnnounceError, AnnounceRefused) as error:
             log.warning("announce failed", tracker=url, release=swarm.name, reason=str(error))
             return None

@@ -2,11 +2,10 @@
 
 import contextlib
 import datetime as dt
-import fcntl
-import os
 import random
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -15,14 +14,13 @@ from cryptography import x509
 
 from client_lib.durable import private_folder, read_text, write_atomically
 from client_lib.errors import (
-    CertificateError,
-    LicensingRefused,
     StorageError,
-    UnreachableError,
     UsageError,
 )
+from client_lib.locking import locked_file
 from client_lib.nursery import open_quiet_nursery
-from client_lib.transport.credential import Credential, keep_renewed, obtain_credential
+from client_lib.transport.credential import Credential, obtain_credential
+from client_lib.transport.exposition import serve_metrics
 from client_lib.transport.licensing_client import LicensingClient, open_licensing
 from client_lib.transport.listening import open_sockets
 from client_lib.transport.revocations import RevocationFeed
@@ -32,17 +30,22 @@ from client_lib.wire.certificates import SeederIdentity
 from seeder.announcing import Announced, Announcements
 from seeder.catalogue import Catalogue
 from seeder.config import SeederConfig
+from seeder.control import serve_questions
+from seeder.draining import forget_order, read_order
 from seeder.fleet import Fleet
+from seeder.metrics import Metrics
 from seeder.node import Node, Policy
+from seeder.observer import Observer
+from seeder.origins.bucket import BucketOrigin
 from seeder.origins.configured import configured_origin
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
-from seeder.status import NodeState, totals_so_far, write_status
+from seeder.status import NodeState, totals_so_far, write_status, write_totals
+from seeder.upkeep import follow, renew, report
+from seeder.web_seed.hosting import Hosting, host_web_seed
 
-_REPORT_S = 1.0
 _CRL_POLL_S = 5.0
 _CRL_GRACE_S = 12 * 3_600
-_RETRY_REFUSED_S = 60.0
 log = structlog.get_logger()
 
 
@@ -70,7 +73,7 @@ async def serve(
     UnreachableError or LicensingRefused if there is no certificate on disk to begin with.
     """
     upload_limit_bytes_s = config.upload_limit_bytes_s
-    trackers = config.tracker_urls
+    trackers, metrics_address = config.tracker_urls, config.metrics_address
     data = private_folder(config.data_folder)
     origin = await trio.to_thread.run_sync(configured_origin, config)
     async with contextlib.AsyncExitStack() as stack:
@@ -97,6 +100,7 @@ async def serve(
             fleet,
             credential,
             policy=Policy(config.policy, config.min_rate_bytes_s),
+            pace=Pace(upload_limit_bytes_s),
             cache_bytes=config.cache_memory_bytes,
             clock=clock,
             rng=rng,
@@ -108,10 +112,49 @@ async def serve(
             inward,
             find_swarm=node.shelf.find,
             is_revoked=revocations.is_revoked,
-            pace=Pace(upload_limit_bytes_s),
+            pace=node.pace,
             clock=clock,
             max_connections=config.max_connections,
+            takes=node.takes,
         )
+        hosting: Hosting | None = None
+        if config.web_seed_port is not None:
+            hosting = await host_web_seed(
+                data,
+                (config.listen_host or "", config.web_seed_port),
+                licensing.web_seed_certificate,
+                ca=ca,
+                find_swarm=node.shelf.find,
+                is_revoked=revocations.is_revoked,
+                takes=node.takes,
+                pace=node.pace,  # one line for peers and web seed
+                max_connections=config.max_connections,
+                clock=clock,
+                rng=rng,
+            )
+
+        def cut_revoked(_: object) -> None:
+            listener.cut_revoked()
+            if hosting is not None:
+                hosting.web_seed.cut_revoked()
+
+        def present(credential: Credential) -> None:
+            node.credential = credential
+            _load((inward, outward), credential)
+
+        observer = Observer(
+            node,
+            listener,
+            revocations,
+            clock,
+            upload_limit_bytes_s,
+            origin.cache if isinstance(origin, BucketOrigin) else None,
+            config.price_per_gb,
+            config.currency,
+            hosting,
+        )
+        if (order := read_order(data)) is not None:
+            node.go_on_draining(order)
         async with open_quiet_nursery() as goodbyes:
             announcements = Announcements(
                 goodbyes, outward, Announced(fleet.seeder_id, port, trackers), rng=rng
@@ -122,93 +165,78 @@ async def serve(
                         licensing,
                         every_s=_CRL_POLL_S,
                         clock=clock,
-                        on_change=lambda _: listener.cut_revoked(),
+                        on_change=cut_revoked,
                         task_status=task_status,
                     )
                 )
                 nursery.start_soon(node.run, announcements)
                 nursery.start_soon(listener.serve, sockets)
                 nursery.start_soon(lambda: fleet.follow(outward, rng=rng))
-                nursery.start_soon(_follow, catalogue, licensing, config.poll_s)
-                nursery.start_soon(_report, node, listener, data)
-                nursery.start_soon(_renew, node, (inward, outward), licensing, ca, clock, rng)
-                log.info("serving", port=port, seeder_id=fleet.seeder_id)
+                nursery.start_soon(follow, catalogue, licensing, config.poll_s)
+                nursery.start_soon(report, observer, data)
+                nursery.start_soon(_stop_when_drained, node, stop)
+                keep_fresh = partial(renew, ca=ca, clock=clock, rng=rng)
+                nursery.start_soon(keep_fresh, credential, licensing.host_certificate, present)
+                shown = await _show(data, metrics_address, nursery, node, listener, observer)
+                if hosting is not None:
+                    nursery.start_soon(hosting.web_seed.serve, hosting.sockets)
+                    nursery.start_soon(
+                        keep_fresh,
+                        hosting.credential,
+                        licensing.web_seed_certificate,
+                        partial(_load, (hosting.context,)),
+                    )
+                    shown["web_seed_port"] = str(hosting.port)
+                log.info("serving", port=port, seeder_id=fleet.seeder_id, **shown)
                 task_status.started(port)
                 await stop.wait()
                 nursery.cancel_scope.cancel()
             await announcements.close()
             goodbyes.cancel_scope.cancel()
-        last = node.snapshot(NodeState.STOPPED, listener)
+        last = observer.status(NodeState.STOPPED)
         write_status(data, last)
+        write_totals(data, node.shelf.uploaded())
+        forget_order(data)
         log.info("stopped", uploaded_bytes=last.uploaded_total_bytes)
 
 
-async def _follow(catalogue: Catalogue, licensing: LicensingClient, poll_s: float) -> None:
-    """Pick up what is published, for as long as we serve."""
-    trouble: str | None = None
-    while True:
-        try:
-            new = await catalogue.refresh(licensing)
-            if new or trouble:
-                log.info("catalogue read", new=new, position=catalogue.position)
-            trouble = None
-        except (UnreachableError, LicensingRefused, StorageError) as error:
-            if str(error) != trouble:
-                log.warning("catalogue not read", error=str(error))
-            trouble = str(error)
-        await trio.sleep(poll_s)
+def _load(contexts: tuple[ssl.SSLContext, ...], credential: Credential) -> None:
+    """Show a certificate from the next connection on."""
+    for context in contexts:
+        load_credential(context, credential.path)
 
 
-async def _report(node: Node, listener: Listener, data: Path) -> None:
-    trouble: str | None = None
-    while True:
-        try:
-            status = node.snapshot(NodeState.SERVING, listener)
-            await trio.to_thread.run_sync(write_status, data, status)
-            trouble = None
-        except StorageError as error:  # a full disk: customers must not notice
-            if str(error) != trouble:
-                log.warning("status not written", error=str(error))
-            trouble = str(error)
-        await trio.sleep(_REPORT_S)
+async def _stop_when_drained(node: Node, stop: trio.Event) -> None:
+    await node.drained.wait()
+    stop.set()
 
 
-async def _renew(
+async def _show(
+    data: Path,
+    metrics_address: tuple[str, int] | None,
+    nursery: trio.Nursery,
     node: Node,
-    contexts: tuple[ssl.SSLContext, ...],
-    licensing: LicensingClient,
-    ca: x509.Certificate,
-    clock: Callable[[], dt.datetime],
-    rng: random.Random,
-) -> None:
-    """Keep the certificate fresh. A refusal is reported and tried again: the operator may mend it,
-    and until the certificate expires customers are served."""
+    listener: Listener,
+    observer: Observer,
+) -> dict[str, str]:
+    """Listen to the operator: the control socket, and metrics if they are wanted."""
+    clock = observer.clock
+    await nursery.start(
+        lambda task_status: serve_questions(
+            data, node, listener, clock=clock, task_status=task_status
+        )
+    )
+    if metrics_address is None:
+        return {}
+    metrics = Metrics()
 
-    async def renewed(credential: Credential) -> None:
-        node.credential = credential
-        for context in contexts:  # from the next connection on
-            load_credential(context, credential.path)
-        log.info("certificate renewed", expires_at=credential.certificate.not_valid_after_utc)
+    async def exposition() -> bytes:
         await trio.lowlevel.checkpoint()
+        return metrics.exposition(observer.status())
 
-    def delayed(error: Exception) -> None:
-        log.warning("certificate renewal delayed", error=str(error))
-
-    while True:
-        try:
-            await keep_renewed(
-                node.credential,
-                licensing.host_certificate,
-                ca=ca,
-                clock=clock,
-                rng=rng,
-                on_renewed=renewed,
-                on_delayed=delayed,
-            )
-        except (LicensingRefused, CertificateError) as error:
-            expires_at = node.credential.certificate.not_valid_after_utc
-            log.error("certificate renewal refused", error=str(error), expires_at=expires_at)
-        await trio.sleep(_RETRY_REFUSED_S)
+    sockets = await open_sockets(*metrics_address)
+    nursery.start_soon(serve_metrics, sockets, exposition)
+    return {"metrics": f"localhost:{sockets[0].getsockname()[1]}"}
 
 
 async def _swarm_ca(data: Path, licensing: LicensingClient) -> x509.Certificate:
@@ -232,15 +260,9 @@ def _seeder_id(credential: Credential) -> str:
 @contextlib.contextmanager
 def _alone_in(data: Path) -> Iterator[None]:
     """Refuse to share a data folder with another node."""
-    path = data / "lock"
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked_file(data / "lock"))
+        except BlockingIOError as error:
+            raise StorageError(f"{data}: another seeder is serving from this folder") from error
         yield
-    except BlockingIOError as error:
-        raise StorageError(f"{data}: another seeder is serving from this folder") from error
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ import msgspec
 from client_lib.config import load_config
 from client_lib.durable import read_text
 from client_lib.errors import UsageError
+from client_lib.transport.exposition import loopback_address
 from client_lib.wire.certificates import load_certificate
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
@@ -22,15 +23,17 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `data`: the node's own folder. `origin`: the published releases, `<data>/origin` by default.
     `licensing_url` and `licensing_ca`: the licensing service, and the certificate to trust it by
     (a PEM file; the system's roots by default). `api_key_file`: the key for it. `trackers`: base
-    URLs, `https://host:port`. `port`: for peers, 0 for any free one. `listen_host`: an address
-    instead of all. `upload_limit`: bytes/s over all releases, a number or `16MB`; 0 for none.
+    URLs, `https://host:port`. `port`: for peers, 0 for any free one. `web_seed_port`:
+    for the web seed, which there is only where a port is given. `listen_host`: an address instead
+    of all. `upload_limit`: bytes/s over all releases, a number or `16MB`; 0 for none.
     `poll_s`: seconds
     between two looks at the catalogue. `policy`: `thrifty`, `balanced` or `fast`; `min_rate`: no
     customer shall gain less while the node has spare capacity. `addresses`: those under which
     customers reach the node, if it is not the one from which it talks to the trackers.
     `cache_memory`: bytes for pieces in memory. `max_connections`: customers at a time. `origin`
     may be `s3://BUCKET/PREFIX`; then `s3_endpoint` is that of a store that is not Amazon's, and
-    `cache_disk` what its pieces may take in `<data>/cache`.
+    `cache_disk` what its pieces may take in `<data>/cache`. `metrics_listen`: `localhost:port` for
+    Prometheus. `price_per_gb` and `currency`: what 10^9 bytes from the node's line cost.
     """
 
     data: str | None = None
@@ -40,6 +43,7 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_key_file: str | None = None
     trackers: tuple[str, ...] = ()
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 6881
+    web_seed_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] | None = None
     listen_host: str | None = None
     upload_limit: int | str = 0
     policy: Literal["thrifty", "balanced", "fast"] = "balanced"
@@ -48,6 +52,9 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_memory: int | str = "128MiB"
     s3_endpoint: str | None = None
     cache_disk: int | str = "20GiB"
+    metrics_listen: str | None = None
+    price_per_gb: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 0.0
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "EUR"
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
     poll_s: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 3.0
 
@@ -102,6 +109,16 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not _TRACKER_URL.fullmatch(url):
                 raise UsageError(f"tracker {url}: https://host or https://host:port is needed")
         return tuple(url.rstrip("/") for url in self.trackers)
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Where metrics are told, if anywhere. Raises UsageError."""
+        if self.metrics_listen is None:
+            return None
+        try:
+            return loopback_address("--metrics-listen", self.metrics_listen)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
     @property
     def upload_limit_bytes_s(self) -> int:

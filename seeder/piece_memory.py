@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import trio
 
+from client_lib.errors import StorageError
+from seeder.origins.pieces import DamagedPiece
+
 
 @dataclass(frozen=True, slots=True)
 class PieceId:
@@ -28,12 +31,27 @@ class PieceMemory:
         self._pieces: OrderedDict[PieceId, bytes] = OrderedDict()
         self._bytes = 0
         self._reading: dict[PieceId, trio.Event] = {}
+        self.hits = self.misses = 0
+        """Blocks whose piece was here, and pieces that had to be read."""
+        self.damaged = self.unreadable = 0
+        """Reads that gave other bytes than were published, and that gave none."""
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What it may take."""
+        return self._capacity_bytes
+
+    @property
+    def used_bytes(self) -> int:
+        """What it takes."""
+        return self._bytes
 
     def cached(self, key: PieceId) -> bytes | None:
         """A piece, if it is here."""
         data = self._pieces.get(key)
         if data is not None:
             self._pieces.move_to_end(key)
+            self.hits += 1
         return data
 
     async def get(self, key: PieceId, read: Callable[[], bytes]) -> bytes:
@@ -50,8 +68,15 @@ class PieceMemory:
                 break
             await reading.wait()
         done = self._reading[key] = trio.Event()
+        self.misses += 1
         try:
             data = await trio.to_thread.run_sync(read)
+        except DamagedPiece:
+            self.damaged += 1
+            raise
+        except StorageError:
+            self.unreadable += 1
+            raise
         finally:
             del self._reading[key]
             done.set()

@@ -4,43 +4,34 @@ Killed at any point, the same command again completes it: the origin is changed 
 renames of finished things, and licensing is told afterwards.
 """
 
-import enum
-import shutil
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 from msgspec import structs
 
-from client_lib.errors import LicensingRefused, MetainfoError, StorageError, UsageError
-from client_lib.swarm.create import create_torrent
+from client_lib.errors import LicensingRefused, UsageError
 from client_lib.transport.licensing_client import LicensingClient
 from client_lib.wire.infohash import InfoHash
-from client_lib.wire.licensing_api import MAX_TORRENT_BYTES, CatalogueEntry, Publication
+from client_lib.wire.licensing_api import CatalogueEntry, Publication
 from client_lib.wire.metainfo import Metainfo
-from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName, torrent_name
+from client_lib.wire.release import (
+    Album,
+    AudioFormat,
+    ReleaseId,
+    TorrentName,
+    split_torrent_name,
+    torrent_name,
+)
 from client_lib.wire.rights import RightsHolder
-from seeder.album_folder import AlbumFolder, copy_album, survey
+from seeder.album_folder import AlbumFolder, survey
 from seeder.origins.bucket import BucketOrigin
 from seeder.origins.folder import FolderOrigin
-from seeder.staging import exclusively, staging_folder
+from seeder.placing import Places, Progress, place, take_back
 from seeder.tags import Overrides, describe_album
 
 _NOT_FOUND = 404
-
-
-class Step(enum.StrEnum):
-    """What a publish is doing."""
-
-    COPYING = "copying"
-    HASHING = "hashing"
-    UPLOADING = "uploading"
-    """Only to a bucket."""
-
-
-Progress = Callable[[Step, int, int], None]
-"""Called, from a thread, with the step, the bytes done and the bytes to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,63 +61,75 @@ class Published:
     new: bool
 
 
-async def publish(
-    release: Release,
-    *,
-    origin: FolderOrigin,
-    licensing: LicensingClient,
-    bucket: BucketOrigin | None = None,
-    on_progress: Progress = lambda _step, _done, _total: None,
-) -> Published:
-    """Publish an album. Identical content again is a no-op.
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Where releases are made, kept and registered.
 
-    With a `bucket` the release goes up to it, and does not stay in `origin`.
+    With a `bucket` they go up to it, and do not stay in `origin`.
+    """
+
+    origin: FolderOrigin
+    licensing: LicensingClient
+    bucket: BucketOrigin | None = None
+    on_progress: Progress = lambda _step, _done, _total: None
+
+    def torrent(self, name: TorrentName) -> bytes | None:
+        """The torrent of a release whose content is kept, or None. Blocking. StorageError."""
+        if self.bucket is not None:
+            return self.bucket.torrent(name)
+        return self.origin.torrent(name) if self.origin.content(name).exists() else None
+
+
+async def publish(release: Release, press: Press) -> Published:
+    """Publish an album. Identical content again is a no-op: it is hashed, and nothing is written.
 
     Raises StorageError and MetainfoError for a folder that cannot be published, StorageError for
     other content under the same name, LicensingRefused and UnreachableError.
     """
-    name = release.name
     folder = await trio.to_thread.run_sync(survey, release.source)
+    return await publish_folder(folder, await describe(folder, release), release, press)
+
+
+async def describe(folder: AlbumFolder, release: Release) -> Album:
+    """The album as tags and operator tell it, its tracks named by their paths in the folder."""
+    files = [file.path for file in folder.files]
+    return await trio.to_thread.run_sync(describe_album, folder.root, files, release.overrides)
+
+
+async def publish_folder(
+    folder: AlbumFolder, album: Album, release: Release, press: Press
+) -> Published:
+    """`publish` of an album that must still be as it was surveyed."""
+    name, origin, licensing = release.name, press.origin, press.licensing
     _require_apart(folder.root, origin.root)
-    album = await trio.to_thread.run_sync(
-        describe_album, folder.root, [file.path for file in folder.files], release.overrides
-    )
-    album = _as_placed(album, folder)
     ca_pem = await licensing.swarm_ca()
-    registered = await _registered(licensing, release)
-    torrent, installed = await trio.to_thread.run_sync(
-        _place, folder, name, ca_pem, registered, origin, on_progress
-    )
-    if bucket is not None:
-        await trio.to_thread.run_sync(_upload, bucket, origin, torrent, on_progress)
+    registered = await registered_hash(licensing, name)
+    places = Places(origin, press.bucket, registered)
+    placed = await trio.to_thread.run_sync(place, folder, name, ca_pem, places, press.on_progress)
+    paths = {"/".join(f.path): "/".join(folder.path_in_torrent(f.path)) for f in folder.files}
     try:
-        entry = await licensing.publish(
-            release.release_id,
-            release.audio_format,
-            Publication(album=album, torrent=torrent, rights=release.rights),
-        )
+        entry = await register(release, renamed(album, paths), placed.torrent, licensing)
     except LicensingRefused:
-        if installed:  # what may not be sold is not kept
-            await trio.to_thread.run_sync(_take_back, origin, name)
+        if placed.new:  # what may not be sold is not kept
+            await trio.to_thread.run_sync(take_back, origin, name)
         raise
-    if bucket is not None:
-        await trio.to_thread.run_sync(_take_back, origin, name)
-    return Published(entry, new=installed or registered is None)
+    if press.bucket is not None:
+        await trio.to_thread.run_sync(take_back, origin, name)
+    return Published(entry, new=placed.new or registered is None)
 
 
-def _as_placed(album: Album, folder: AlbumFolder) -> Album:
-    """Name the tracks by their paths in the torrent."""
-    tracks = tuple(
-        structs.replace(track, path="/".join(folder.path_in_torrent(tuple(track.path.split("/")))))
-        for track in album.tracks
-    )
-    return structs.replace(album, tracks=tracks)
+async def register(
+    release: Release, album: Album, torrent: bytes, licensing: LicensingClient
+) -> CatalogueEntry:
+    """Tell licensing, which answers as before if it knows. LicensingRefused, UnreachableError."""
+    publication = Publication(album=album, torrent=torrent, rights=release.rights)
+    return await licensing.publish(release.release_id, release.audio_format, publication)
 
 
-async def _registered(licensing: LicensingClient, release: Release) -> InfoHash | None:
+async def registered_hash(licensing: LicensingClient, name: TorrentName) -> InfoHash | None:
     """The info-hash that licensing knows under this name, None if the name is free."""
     try:
-        torrent = await licensing.release_torrent(release.release_id, release.audio_format)
+        torrent = await licensing.release_torrent(*split_torrent_name(name))
     except LicensingRefused as refused:
         if refused.status == _NOT_FOUND:
             return None
@@ -134,99 +137,13 @@ async def _registered(licensing: LicensingClient, release: Release) -> InfoHash 
     return Metainfo.from_bytes(torrent).info_hash
 
 
-def _place(
-    folder: AlbumFolder,
-    name: TorrentName,
-    ca_pem: str,
-    registered: InfoHash | None,
-    origin: FolderOrigin,
-    on_progress: Progress,
-) -> tuple[bytes, bool]:
-    """Bring the content into the origin. Return its torrent, and whether it was not there yet."""
-
-    def reporter(step: Step) -> Callable[[int, int], None]:
-        def report(done_bytes: int, total_bytes: int) -> None:
-            trio.from_thread.check_cancelled()
-            on_progress(step, done_bytes, total_bytes)
-
-        return report
-
-    with staging_folder(origin.root) as staging:
-        _require_space(staging, folder.size_bytes)
-        content = staging / name
-        copy_album(folder, content, reporter(Step.COPYING))
-        # Hashed is what was copied, so the torrent is right whatever happens to the source.
-        torrent = create_torrent(
-            content, name=name, ca_pem=ca_pem, on_progress=reporter(Step.HASHING)
-        )
-        if len(torrent) > MAX_TORRENT_BYTES:
-            raise MetainfoError(f"{name}: the torrent would be over {MAX_TORRENT_BYTES} bytes")
-        info_hash = Metainfo.from_bytes(torrent).info_hash
-        if registered not in (None, info_hash):
-            raise StorageError(
-                f"{name} is already published with other content: choose another --release"
-            )
-        with exclusively(origin.root):
-            if not _require_free(origin, name, info_hash, is_registered=registered is not None):
-                return torrent, False
-            origin.install(name, content, torrent)
-    return torrent, True
-
-
-def _upload(
-    bucket: BucketOrigin, origin: FolderOrigin, torrent: bytes, on_progress: Progress
-) -> None:
-    """Bring a release into the bucket, its torrent last, unless it is there."""
-    meta = Metainfo.from_bytes(torrent)
-    present = bucket.torrent(meta.name)
-    if present is not None:
-        if Metainfo.from_bytes(present).info_hash != meta.info_hash:
-            where = bucket.where(meta.name)
-            raise StorageError(f"{where} is of other content: choose another --release")
-        return
-    done_bytes = 0
-    for file in meta.files:
-        bucket.put(meta.name, file.path, origin.content(meta.name).joinpath(*file.path))
-        trio.from_thread.check_cancelled()
-        done_bytes += file.length_bytes
-        on_progress(Step.UPLOADING, done_bytes, meta.size_bytes)
-    bucket.finish(meta.name, torrent)
-
-
-def _require_free(
-    origin: FolderOrigin, name: TorrentName, info_hash: InfoHash, *, is_registered: bool
-) -> bool:
-    """Tell whether the content is still to be installed; raises StorageError if other is there."""
-    present = origin.torrent(name)
-    has_content = origin.content(name).exists()
-    if present is None:
-        if has_content:
-            raise StorageError(f"{origin.content(name)} is in the way: move it elsewhere")
-        return True
-    same = Metainfo.from_bytes(present).info_hash == info_hash
-    if not same and has_content:
-        remedy = "" if is_registered else f", or delete it and {origin.torrent_file(name)}"
-        raise StorageError(
-            f"{origin.content(name)} has other content: choose another --release{remedy}"
-        )
-    # A torrent alone is what a killed publish left before it, or before its source, was changed.
-    return not has_content
-
-
-def _take_back(origin: FolderOrigin, name: TorrentName) -> None:
-    with staging_folder(origin.root) as staging, exclusively(origin.root):
-        origin.take_back(name, staging / name)
+def renamed(album: Album, paths: Mapping[str, str]) -> Album:
+    """Call the tracks by other paths."""
+    tracks = tuple(structs.replace(track, path=paths[track.path]) for track in album.tracks)
+    return structs.replace(album, tracks=tracks)
 
 
 def _require_apart(source: Path, origin: Path) -> None:
     where = origin.resolve()
     if source == where or source in where.parents or where in source.parents:
         raise UsageError(f"{source}: the album and the origin {origin} must not be in each other")
-
-
-def _require_space(folder: Path, needed_bytes: int) -> None:
-    free_bytes = shutil.disk_usage(folder).free
-    if free_bytes < needed_bytes:
-        raise StorageError(
-            f"{folder.parent.parent}: the album needs {needed_bytes} bytes, {free_bytes} are free"
-        )

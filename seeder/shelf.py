@@ -12,7 +12,7 @@ from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import TorrentName
 from seeder.catalogue import Catalogue, Listing
 from seeder.origins.origin import Origin
-from seeder.peers.swarm import Swarm
+from seeder.peers.swarm import RETRY_S, Swarm
 from seeder.piece_memory import PieceMemory
 from seeder.spread import Tuning
 
@@ -38,9 +38,13 @@ class Shelf:
     memory: PieceMemory
     tuning: Tuning
     rng: random.Random
+    retry_s: float = RETRY_S
+    """After which a piece that could not be read is tried again."""
     loaded: dict[str, Loaded] = field(default_factory=dict)
     """By truncated info-hash, 40 hexadecimal digits: what TLS asks for by name."""
     uploaded_bytes: dict[TorrentName, int] = field(default_factory=dict)
+    put_away: int = 0
+    """How many were, so far: when it changes, `uploaded_bytes` has."""
     problems: dict[TorrentName, str] = field(default_factory=dict)
     on_loaded: Callable[[Swarm], None] = field(default=lambda _: None)
     on_put_away: Callable[[Swarm], None] = field(default=lambda _: None)
@@ -75,7 +79,7 @@ class Shelf:
         """Forget releases that have had no customer for a while."""
         for key, here in list(self.loaded.items()):
             here.swarm.hold()
-            if here.swarm.connections:
+            if here.swarm.connections or here.swarm.readers:
                 here.idle_since_s = now_s
             elif now_s - here.idle_since_s >= IDLE_S:
                 del self.loaded[key]
@@ -114,7 +118,8 @@ class Shelf:
             self.memory,
             self.tuning,
             rng=self.rng,
-            on_damage=self.note,
+            on_problem=self.note,
+            retry_s=self.retry_s,
         )
         self.loaded[key] = Loaded(swarm, trio.current_time())
         self.on_loaded(swarm)
@@ -133,5 +138,6 @@ class Shelf:
         return torrent
 
     def _remember(self, swarm: Swarm) -> None:
+        self.put_away += 1
         before = self.uploaded_bytes.get(swarm.name, 0)
         self.uploaded_bytes[swarm.name] = before + swarm.counters.uploaded_bytes

@@ -51,7 +51,7 @@ class Announcer:
         max_numwant: int,
         copies_wanted: int,
         rng: random.Random,
-        central: Callable[[TruncatedInfoHash, int], tuple[bytes, bytes]] = lambda *_: (b"", b""),
+        central: Callable[[TruncatedInfoHash, int], tuple[bytes, bytes] | None] = lambda *_: None,
     ) -> None:
         """Take the hooks in the order in which they act, and the policy's numbers.
 
@@ -137,17 +137,18 @@ class Announcer:
         )
         here, there = (_V4, _V6) if len(address) == 4 else (_V6, _V4)
         own, other = swarm.others(owner, here), swarm.others(owner, there)
-        fleet4, fleet6 = b"", b""
-        if standing is _LEECHER:
-            fleet4, fleet6 = self._central(info_hash, swarm.counts[0])
-            if not (fleet4 or fleet6 or any(own.counts) or any(other.counts)):
-                return _ALONE
         numwant = request.numwant
         want = self._default_numwant if numwant is None else min(numwant, self._max_numwant)
         own_counts, other_counts = own.counts, other.counts
-        if fleet4 or fleet6:  # then who of them has announced does not matter
-            own_counts, other_counts = (*own_counts[:2], 0), (*other_counts[:2], 0)
-            want = max(0, want - len(fleet4) // ENTRY_BYTES_V4 - len(fleet6) // ENTRY_BYTES_V6)
+        fleet4, fleet6 = b"", b""
+        if standing is _LEECHER:
+            fleet = self._central(info_hash, swarm.counts[0])
+            if fleet is not None:  # then who of them has announced does not matter: it may drain
+                fleet4, fleet6 = fleet
+                own_counts, other_counts = (*own_counts[:2], 0), (*other_counts[:2], 0)
+                want = max(0, want - len(fleet4) // ENTRY_BYTES_V4 - len(fleet6) // ENTRY_BYTES_V6)
+            if not (fleet4 or fleet6 or any(own_counts) or any(other_counts)):
+                return _ALONE
         near, far = handout(
             own_counts,
             other_counts,

@@ -14,7 +14,8 @@ import structlog
 import trio
 
 from client_lib.durable import private_folder, read_text
-from client_lib.errors import ConfigError
+from client_lib.errors import AlbumswarmError, ConfigError
+from client_lib.transport.exposition import serve_metrics
 from client_lib.transport.licensing_client import open_licensing
 from client_lib.transport.listening import open_sockets
 from client_lib.transport.revocations import RevocationFeed, RevocationSource
@@ -22,8 +23,8 @@ from client_lib.transport.tls import mutual_server_context
 from client_lib.wire.certificates import certificate_pem
 from tracker.accounting.ledger import Ledger, open_accounting
 from tracker.config import TrackerConfig, parse_address
-from tracker.operating.control import CONTROL_SOCKET, serve_control
-from tracker.operating.exposition import serve_metrics
+from tracker.operating.control import serve_status
+from tracker.operating.metrics import Metrics
 from tracker.operating.observer import Observer
 from tracker.parts import Parts, session_s, wire
 from tracker.serving.doors import MutualTlsDoor, PlainDoor
@@ -177,11 +178,20 @@ async def _shown(
         currency=config.currency,
         clock=clock,
     )
-    await nursery.start(serve_control, config.data / CONTROL_SOCKET, observer.status)
+    await nursery.start(serve_status, config.data, observer.status)
     if not config.metrics_listen:
         return {}
     sockets = await open_sockets(*parse_address("metrics_listen", config.metrics_listen))
-    nursery.start_soon(serve_metrics, sockets, observer.status)
+    metrics = Metrics()
+
+    async def exposition() -> bytes | None:
+        try:
+            return metrics.exposition(await observer.status())
+        except AlbumswarmError as error:
+            structlog.get_logger().error("metrics-failed", reason=str(error))
+            return None
+
+    nursery.start_soon(serve_metrics, sockets, exposition)
     return {"metrics": f"localhost:{sockets[0].getsockname()[1]}"}
 
 

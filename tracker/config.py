@@ -8,11 +8,11 @@ from typing import Annotated
 import msgspec
 
 from client_lib.errors import ConfigError
+from client_lib.transport.exposition import loopback_address
 
 DEFAULT_PORT = 8_444
 MAX_WORKERS = 64
 HIGHEST_PORT = 65_535
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _UNIX = "unix:"
 _HOST_AND_PORT = re.compile(r"\[?([A-Za-z0-9.:-]+?)\]?:([0-9]{1,5})")
 _Seconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 86_400)]
@@ -103,13 +103,8 @@ class TrackerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         for address in self.plain_listen:
             if not address.startswith(_UNIX):
                 parse_address("plain_listen", address)
-        if self.metrics_listen and (
-            parse_address("metrics_listen", self.metrics_listen)[0] not in _LOOPBACK
-        ):
-            raise ValueError(
-                f"metrics_listen: {self.metrics_listen!r} is not on loopback (localhost:port), and "
-                "metrics are for no one else"
-            )
+        if self.metrics_listen:
+            loopback_address("metrics_listen", self.metrics_listen)
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network)

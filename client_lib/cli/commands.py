@@ -7,17 +7,14 @@ from typing import Annotated
 import trio
 from cyclopts import Parameter
 from rich.filesize import decimal
-from rich.table import Table
 
-from client_lib import __version__
 from client_lib.cli.json_events import JsonLines
+from client_lib.cli.listing import folder_of
 from client_lib.cli.options import LineOptions, Options, expanded
 from client_lib.cli.progress import Bars, ProgressView
 from client_lib.cli.selection import select, title
 from client_lib.console import (
     arguments_or_input,
-    human_console,
-    new_app,
     print_json,
     print_note,
     print_text,
@@ -25,7 +22,6 @@ from client_lib.console import (
 )
 from client_lib.download.client import Client, open_client
 from client_lib.download.job import DownloadJob
-from client_lib.download.library import DownloadState
 from client_lib.download.queue import Order, QueueEntry, QueueState
 from client_lib.download.queue_requests import Resume
 from client_lib.download.verification import FileState
@@ -39,20 +35,10 @@ from client_lib.errors import (
 from client_lib.wire.licensing_api import Balance, LicenceRecord, LicenceState
 from client_lib.wire.money import money_text
 
-_HELP = """Get the albums you bought: redeem the store's payment token, then download.
-
-1. `albumswarm redeem --licensing-url https://shop.example TOKEN` once a purchase;
-2. `albumswarm get --all --into ~/Music` fetches whatever is not there yet, and resumes.
-
-Exit codes: 0 ok, 1 failed, 2 usage, 3 refused (payment, licence), 4 unreachable.
-"""
-
-app = new_app("albumswarm", _HELP, __version__)
 _NO_OPTIONS = Options()
 _NO_LINE_OPTIONS = LineOptions()
 
 
-@app.command
 async def redeem(
     tokens: Annotated[
         tuple[str, ...],
@@ -80,32 +66,6 @@ async def redeem(
         print_text(f"{licence.name}: {title(licence)}, {decimal(licence.size_bytes)}")
 
 
-@app.command(name="list")
-async def list_licences(
-    *,
-    offline: Annotated[bool, Parameter(help="Do not ask licensing.", negative="")] = False,
-    options: Options = _NO_OPTIONS,
-) -> None:
-    """Show the albums that this device may download, and which are there."""
-    async with open_client(options.settings()) as client:
-        licences = await client.licences(refresh=not offline)
-        rows = [(licence, _where(client, licence)) for licence in licences]
-    if options.json:
-        print_json(
-            {"licences": [{"licence": licence, "folder": folder} for licence, folder in rows]}
-        )
-        return
-    if not rows:
-        print_text("No licences yet: redeem a payment token first.")
-        return
-    table = Table("Album", "Name", "Size", "State", box=None)
-    for licence, folder in rows:
-        state = "revoked" if licence.state is LicenceState.REVOKED else folder or "not here"
-        table.add_row(title(licence), licence.name, decimal(licence.size_bytes), state)
-    human_console().print(table)
-
-
-@app.command
 async def get(
     names: Annotated[
         tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them.")
@@ -162,7 +122,6 @@ async def get(
         await _run(client, wanted, music, seed=seed, as_json=options.json, order=order, files=files)
 
 
-@app.command
 async def seed(
     names: Annotated[
         tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them; none: all.")
@@ -177,14 +136,13 @@ async def seed(
     async with open_client(options.settings(line.session(config))) as client:
         licences = await client.licences()
         wanted = select(licences, names) if names else licences
-        complete = [licence for licence in wanted if _where(client, licence) is not None]
+        complete = [licence for licence in wanted if folder_of(client, licence) is not None]
         if not complete:
             raise UsageError("no complete album to give: get one first")
         music = expanded(Path(config.music or "~/Music"))
         await _run(client, _usable(complete), music, seed=True, as_json=options.json)
 
 
-@app.command
 async def verify(
     names: Annotated[
         tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them; none: all here.")
@@ -201,7 +159,7 @@ async def verify(
     report: list[dict[str, object]] = []
     async with open_client(options.settings()) as client:
         licences = await client.licences(refresh=False)
-        here = [licence for licence in licences if _where(client, licence) is not None]
+        here = [licence for licence in licences if folder_of(client, licence) is not None]
         for licence in select(licences, names) if names else here:
             findings = await client.verify(licence)
             bad = [finding for finding in findings if finding.state is not FileState.OK]
@@ -216,13 +174,6 @@ async def verify(
         print_json({"albums": report})
     if wrong:
         raise DownloadError(f"{wrong} files are not what was bought: `albumswarm get` mends them")
-
-
-def _where(client: Client, licence: LicenceRecord) -> str | None:
-    """Folder of a complete album."""
-    record = client.library.download(licence.licence_id)
-    complete = record is not None and record.state is DownloadState.COMPLETE
-    return record.folder if record is not None and complete else None
 
 
 def _usable(licences: Sequence[LicenceRecord], *, strict: bool = False) -> list[LicenceRecord]:

@@ -6,10 +6,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from client_lib.cli.passphrases import asked_passphrase, given_passphrase
 from client_lib.config import load_config
+from client_lib.download.library import DeviceLibrary
 from client_lib.download.settings import ClientConfig, ClientSettings, default_data_folder
 from client_lib.durable import read_text
 from client_lib.errors import UsageError
+from client_lib.protection import (
+    KeyringProtection,
+    PassphraseProtection,
+    Protection,
+    ProtectionKind,
+)
 from client_lib.swarm.settings import SessionSettings
 
 
@@ -33,11 +41,29 @@ class Options:
         Path | None,
         Parameter(help="PEM file to trust for it instead of the system's roots. Remembered."),
     ] = None
+    passphrase_file: Annotated[
+        Path | None,
+        Parameter(help="Passphrase of a protected device; or ALBUMSWARM_PASSPHRASE; or asked for."),
+    ] = None
     json: Annotated[bool, Parameter(help="Print JSON for programs.", negative="")] = False
 
     def load(self) -> ClientConfig:
         """Read the configuration file, if one is named."""
         return ClientConfig() if self.config is None else load_config(self.config, ClientConfig)
+
+    def data_folder(self) -> Path:
+        """The device's folder."""
+        return expanded(self.data or default_data_folder())
+
+    def protection(self, data_folder: Path) -> Protection | None:
+        """What opens the device's secret, as far as it is sealed. Raises UsageError."""
+        sealed = DeviceLibrary(data_folder).sealed_secret()
+        if sealed is not None and sealed.kind is ProtectionKind.KEYRING:
+            return KeyringProtection()
+        passphrase = given_passphrase(self.passphrase_file)
+        if passphrase is None and sealed is not None:
+            passphrase = asked_passphrase()
+        return None if passphrase is None else PassphraseProtection(passphrase)
 
     def settings(
         self, session: SessionSettings | None = None, *, concurrent: int | None = None
@@ -46,8 +72,10 @@ class Options:
         config = self.load()
         url = self.licensing_url or config.licensing_url
         ca = self.licensing_ca or (Path(config.licensing_ca) if config.licensing_ca else None)
+        data_folder = self.data_folder()
         return ClientSettings(
-            data_folder=expanded(self.data or default_data_folder()),
+            data_folder=data_folder,
+            secrets=self.protection(data_folder),
             licensing_url=url,
             licensing_ca=None if ca is None else _read_ca(ca),
             session=session or SessionSettings(listen_port=0),

@@ -88,6 +88,9 @@ class Bars:
                 self._say(f"{name}: nothing arrives: {event.detail}")
             case events.Trouble():
                 self._say(f"{name}: {event.message}")
+            case events.Fallback():
+                what = "fetching from the store's web seed too" if event.joined else "swarm alone"
+                self._say(f"{name}: {what}")
             case _:
                 pass  # said by what follows, or of no interest to a person
         self._draw_total()

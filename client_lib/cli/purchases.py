@@ -4,11 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.filesize import decimal
-from rich.table import Table
 
-from client_lib.cli.commands import app
 from client_lib.cli.options import Options
-from client_lib.console import human_console, print_json, print_text
+from client_lib.console import print_json, print_table, print_text
 from client_lib.download.client import Client, open_client
 from client_lib.errors import UsageError
 from client_lib.wire.money import money_text
@@ -22,7 +20,6 @@ from client_lib.wire.release import (
 _NO_OPTIONS = Options()
 
 
-@app.command
 async def balance(*, options: Options = _NO_OPTIONS) -> None:
     """Show the prepaid credit that this device may spend."""
     async with open_client(options.settings()) as client:
@@ -37,7 +34,6 @@ async def balance(*, options: Options = _NO_OPTIONS) -> None:
         print_text(f"{amount} at {entry.store}, customer {entry.subject}")
 
 
-@app.command
 async def quote(
     release: Annotated[str, Parameter(help="Release id, such as rel-0001.")],
     /,
@@ -51,14 +47,13 @@ async def quote(
     if options.json:
         print_json(answer)
         return
-    table = Table("Name", "Size", "Price", box=None)
+    table = [("Name", "Size", "Price")]
     for entry in answer.formats:
         prices = ", ".join(map(str, entry.prices)) or "not for credit"
-        table.add_row(entry.name, decimal(entry.size_bytes), prices)
-    human_console().print(table)
+        table.append((entry.name, decimal(entry.size_bytes), prices))
+    print_table(table)
 
 
-@app.command
 async def buy(
     name: Annotated[
         str, Parameter(help="Name as `albumswarm quote` shows it; a release id if that has one.")

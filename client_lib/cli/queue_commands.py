@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import trio
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.filesize import decimal
-from rich.table import Table
 
-from client_lib.cli.commands import app
 from client_lib.cli.options import Options
 from client_lib.cli.selection import select, title
-from client_lib.console import human_console, print_json, print_text, printable
+from client_lib.console import print_json, print_table, print_text, printable
 from client_lib.download.client import Client, open_client
 from client_lib.download.queue import QueueState
 from client_lib.download.queue_requests import Move, Pause, QueueRequest, Remove, Resume
@@ -21,17 +19,9 @@ from client_lib.wire.licence import LicenceId
 _NO_OPTIONS = Options()
 _ANSWER_S = 30.0
 
-queue = App(
-    name="queue",
-    help="Show and change what is to be downloaded, also while `get` runs.",
-    help_format="markdown",
-)
-app.command(queue)
-
 Names = Annotated[tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them.")]
 
 
-@queue.command
 async def show(*, options: Options = _NO_OPTIONS) -> None:
     """Show the albums of the queue in order."""
     async with open_client(options.settings()) as client:
@@ -43,31 +33,28 @@ async def show(*, options: Options = _NO_OPTIONS) -> None:
     if not entries:
         print_text("The queue is empty: `albumswarm get --all` fills it.")
         return
-    table = Table("Album", "Name", "Size", "State", box=None)
+    rows = [("Album", "Name", "Size", "State")]
     for entry in entries:
         reason = f": {printable(entry.reason)}" if entry.reason else ""
         chosen = f" ({', '.join(map(printable, entry.files))})" if entry.files else ""
         shown = titles.get(entry.licence_id, entry.name)
         size = decimal(entry.size_bytes)
-        table.add_row(shown, entry.name + chosen, size, f"{entry.state}{reason}")
-    human_console().print(table)
+        rows.append((shown, entry.name + chosen, size, f"{entry.state}{reason}"))
+    print_table(rows)
 
 
-@queue.command
 async def pause(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> None:
     """Pause albums, none named: all. They keep what they have and their place."""
     async with open_client(options.settings()) as client:
         await _ask(client, Pause(await _chosen(client, names)))
 
 
-@queue.command
 async def resume(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> None:
     """Let albums go on that were paused or have failed, none named: all."""
     async with open_client(options.settings()) as client:
         await _ask(client, Resume(await _chosen(client, names)))
 
 
-@queue.command
 async def move(
     names: Names,
     /,
@@ -88,7 +75,6 @@ async def move(
         await _ask(client, Move(chosen, target))
 
 
-@queue.command
 async def remove(
     names: Names,
     /,

@@ -11,12 +11,15 @@ Cancelling the scope around a download stops it and keeps what was fetched. Erro
 `client_lib.errors`.
 """
 
-from client_lib.download.client import Client, open_client
+import importlib
+from typing import TYPE_CHECKING
+
 from client_lib.download.events import (
     CertificateRenewed,
     DiskFull,
     Event,
     Failed,
+    Fallback,
     Finished,
     Paused,
     Progress,
@@ -24,20 +27,25 @@ from client_lib.download.events import (
     Revoked,
     Seeding,
     Stalled,
+    StallReason,
     Started,
     Trouble,
     Verified,
     Warned,
     WarningKind,
 )
-from client_lib.download.job import DownloadJob
 from client_lib.download.queue import Order, QueueEntry, QueueState
 from client_lib.download.schedule import ScheduleRule, Weekday
 from client_lib.download.settings import ClientSettings
-from client_lib.download.stall import StallReason
 from client_lib.download.summary import JobSummary
 from client_lib.download.verification import FileFinding, FileState
+from client_lib.passphrase import Passphrase
+from client_lib.protection import KeyringProtection, PassphraseProtection
 from client_lib.swarm.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from client_lib.download.client import Client, open_client
+    from client_lib.download.job import DownloadJob
 
 __all__ = [
     "CertificateRenewed",
@@ -47,11 +55,15 @@ __all__ = [
     "DownloadJob",
     "Event",
     "Failed",
+    "Fallback",
     "FileFinding",
     "FileState",
     "Finished",
     "JobSummary",
+    "KeyringProtection",
     "Order",
+    "Passphrase",
+    "PassphraseProtection",
     "Paused",
     "Progress",
     "QueueEntry",
@@ -71,3 +83,18 @@ __all__ = [
     "Weekday",
     "open_client",
 ]
+
+# What downloads brings libtorrent and X.509, 0.2 s of loading: at first use (PEP 562), so that
+# importing one light module of this package does not load them.
+_LOADED_AT_USE = {
+    "Client": "client_lib.download.client",
+    "DownloadJob": "client_lib.download.job",
+    "open_client": "client_lib.download.client",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what was left out above."""
+    if name not in _LOADED_AT_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LOADED_AT_USE[name]), name)

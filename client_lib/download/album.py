@@ -17,6 +17,7 @@ from client_lib.download.clock_watch import ClockWatch
 from client_lib.download.events import (
     CertificateRenewed,
     Event,
+    Fallback,
     Finished,
     Seeding,
     Stalled,
@@ -24,11 +25,13 @@ from client_lib.download.events import (
     Trouble,
     Verified,
 )
+from client_lib.download.fallback import FallbackTuning
 from client_lib.download.library import DeviceLibrary, DownloadRecord, DownloadState
 from client_lib.download.space import SpaceLedger
 from client_lib.download.stall import Stillness, stall_reason
 from client_lib.download.standing import Standing
 from client_lib.download.totals import AlbumTotals
+from client_lib.download.web_seed_use import use_web_seeds_while_slow
 from client_lib.errors import CertificateError, DownloadError, LicenceExpired, StorageError
 from client_lib.membership import Membership, join
 from client_lib.nursery import open_quiet_nursery
@@ -61,6 +64,7 @@ class Surroundings:
     rng: random.Random
     clock_watch: ClockWatch
     space: SpaceLedger
+    fallback: FallbackTuning
     placing: trio.Lock
     """Held while a folder is chosen, so that no two albums choose the same one."""
 
@@ -75,6 +79,7 @@ class Surroundings:
                 now=self.clock(),
                 rng=self.rng,
                 on_issued=self.clock_watch.note_issued,
+                encryption=self.library.key_encryption(),
             )
         except CertificateError as error:
             if not self.clock_watch.is_off:
@@ -215,6 +220,11 @@ class AlbumDownload:
             nursery.start_soon(standing.keep_renewed)
             nursery.start_soon(standing.watch_trackers)
             nursery.start_soon(standing.answer_questions)
+            web_seeds = member.metainfo.web_seeds
+            if not complete and web_seeds:
+                nursery.start_soon(
+                    use_web_seeds_while_slow, torrent, web_seeds, around.fallback, self._fell_back
+                )
             folder = Path(place.record.folder)
             if not complete:
                 folder = await self._fetch(torrent, standing)
@@ -363,6 +373,11 @@ class AlbumDownload:
                 not_after=renewed.certificate.not_valid_after_utc,
             )
         )
+
+    def _fell_back(self, joined: bool) -> None:
+        licence = self._licence
+        event = Fallback(licence_id=licence.licence_id, name=licence.name, joined=joined)
+        self._around.emit(event)
 
     def _trouble(self, message: str) -> None:
         licence = self._licence

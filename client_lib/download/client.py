@@ -11,11 +11,14 @@ import trio
 from cryptography import x509
 
 from client_lib.download import placement
+from client_lib.download.account import Account, connected
 from client_lib.download.album import Surroundings
 from client_lib.download.clock_watch import ClockWatch
 from client_lib.download.event_box import EventBox
+from client_lib.download.exporting import export_membership
+from client_lib.download.fallback import FallbackTuning
 from client_lib.download.job import DownloadJob, running_job
-from client_lib.download.library import DeviceLibrary, DownloadState, Service
+from client_lib.download.library import DownloadState, Service
 from client_lib.download.line_limits import LineLimits
 from client_lib.download.naming import local_paths
 from client_lib.download.queue import Order, QueueEntry
@@ -28,21 +31,18 @@ from client_lib.download.settings import ClientSettings
 from client_lib.download.space import SpaceLedger
 from client_lib.download.verification import FileFinding, FileState, verify_files
 from client_lib.durable import read_file
-from client_lib.errors import CertificateError, StorageError, UnreachableError, UsageError
-from client_lib.membership import TORRENT_FILE
+from client_lib.errors import CertificateError, StorageError, UsageError
+from client_lib.membership import TORRENT_FILE, join
 from client_lib.swarm.session import Session, open_session
-from client_lib.transport.licensing_client import LicensingClient, open_licensing
 from client_lib.wire.certificates import certificate_pem, load_certificate
 from client_lib.wire.licensing_api import (
     MAX_TORRENT_BYTES,
-    Balance,
     LicenceRecord,
     PurchaseAnswer,
     PurchaseRequest,
-    ReleaseQuote,
 )
 from client_lib.wire.metainfo import Metainfo
-from client_lib.wire.release import ReleaseId, TorrentName, split_torrent_name
+from client_lib.wire.release import TorrentName, split_torrent_name
 
 
 def utc_now() -> dt.datetime:
@@ -55,21 +55,8 @@ def local_now() -> dt.datetime:
     return dt.datetime.now().astimezone()
 
 
-class Client:
+class Client(Account):
     """One device at one licensing service. Make it with `open_client`."""
-
-    def __init__(
-        self,
-        settings: ClientSettings,
-        library: DeviceLibrary,
-        service: Service,
-        licensing: LicensingClient,
-    ) -> None:
-        """Use `open_client` instead."""
-        self._settings = settings
-        self._service = service
-        self._licensing = licensing
-        self.library = library
 
     async def redeem(self, payment_token: str) -> tuple[LicenceRecord, ...]:
         """Turn a store's payment token into licences of this device. Safe to repeat.
@@ -81,17 +68,6 @@ class Client:
         await self._swarm_ca()
         self.library.keep_licences(await self._licensing.library())
         return redeemed.licences
-
-    async def balances(self) -> tuple[Balance, ...]:
-        """Prepaid credit that this device may spend. Raises LicensingRefused, UnreachableError."""
-        return await self._licensing.balances()
-
-    async def quote(self, release_id: ReleaseId) -> ReleaseQuote:
-        """Every format of a release, with its size and its prices in prepaid credit.
-
-        Raises LicensingRefused (unknown release), UnreachableError.
-        """
-        return await self._licensing.quote(release_id)
 
     async def buy(self, name: TorrentName, currency: str) -> PurchaseAnswer:
         """Buy a release with prepaid credit; what the customer owns is not charged again.
@@ -107,24 +83,6 @@ class Client:
         await self._swarm_ca()
         self.library.keep_licences(await self._licensing.library())
         return bought
-
-    async def licences(self, *, refresh: bool = True) -> tuple[LicenceRecord, ...]:
-        """Licences of this device; with licensing away (or no `refresh`), as last seen.
-
-        Raises UnreachableError if none were ever seen.
-        """
-        await trio.lowlevel.checkpoint()
-        seen = self.library.licences().licences
-        if not refresh:
-            return seen
-        try:
-            library = await self._licensing.library()
-        except UnreachableError:
-            if not seen:
-                raise
-            return seen
-        self.library.keep_licences(library)
-        return library.licences
 
     @contextlib.asynccontextmanager
     async def download(
@@ -164,6 +122,7 @@ class Client:
                     clock_watch=ClockWatch(utc_now, box.put),
                     space=SpaceLedger(),
                     placing=trio.Lock(),
+                    fallback=FallbackTuning(self._settings.web_seed_below_bytes_s),
                 )
                 runner = JobRunner(
                     around,
@@ -234,6 +193,23 @@ class Client:
             placement.remember_incomplete(self.library, licence, record)
         return findings
 
+    async def export(self, licence: LicenceRecord, folder: Path) -> Path:
+        """Write torrent, certificate and key (0600) for another client into a new folder.
+
+        It is `folder/<torrent name>` and is returned. Raises UsageError if it is there already,
+        LicenceRefused, UnreachableError, StorageError.
+        """
+        member = await join(
+            licence,
+            self.library.licence_folder(licence.licence_id),
+            self._licensing,
+            ca=await self._swarm_ca(),
+            now=utc_now(),
+            rng=random.SystemRandom(),
+            encryption=self.library.key_encryption(),
+        )
+        return await trio.to_thread.run_sync(export_membership, member, folder)
+
     async def _swarm_ca(self) -> x509.Certificate:
         """The pinned swarm CA; fetched at first contact, over a connection that is trusted."""
         if self._service.swarm_ca is None:
@@ -258,26 +234,5 @@ async def open_client(settings: ClientSettings) -> AsyncIterator[Client]:
 
     Raises UsageError when no licensing service was ever named.
     """
-    library = DeviceLibrary(settings.data_folder)
-    service = _service(library, settings)
-    bearer = library.device_secret().bearer
-    async with open_licensing(
-        service.licensing_url, ca_pem=service.licensing_ca, bearer=bearer
-    ) as licensing:
+    async with connected(settings) as (library, service, licensing):
         yield Client(settings, library, service, licensing)
-
-
-def _service(library: DeviceLibrary, settings: ClientSettings) -> Service:
-    """The remembered service, changed by what the settings name."""
-    known = library.service()
-    url = settings.licensing_url or (known.licensing_url if known else None)
-    if url is None:
-        raise UsageError("no licensing service yet: name the store's with --licensing-url")
-    url = url.rstrip("/")
-    ca = settings.licensing_ca
-    if ca is None and known is not None:
-        ca = known.licensing_ca
-    if known is not None and known.licensing_url == url and known.licensing_ca == ca:
-        return known
-    # The swarm CA stays pinned when a store moves to another address: its swarms are the same.
-    return Service(url, ca, known.swarm_ca if known else None)

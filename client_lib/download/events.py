@@ -5,7 +5,6 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from client_lib.download.stall import StallReason
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.release import TorrentName
 
@@ -55,6 +54,16 @@ class Progress:
         if self.download_rate_bytes_s <= 0:
             return None
         return (self.total_bytes - self.verified_bytes) / self.download_rate_bytes_s
+
+
+class StallReason(enum.StrEnum):
+    """Why nothing arrives."""
+
+    NO_PEERS = "no-peers"
+    TRACKER_AWAY = "tracker-away"
+    NO_SOURCE = "no-source"
+    REFUSED = "refused"
+    PEERS_SILENT = "peers-silent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +167,15 @@ class Failed:
     error: Exception
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """The swarm is slow, and the store's web seed was `joined`; or it was left again."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    joined: bool
+
+
 class WarningKind(enum.StrEnum):
     """What a warning is about."""
 
@@ -184,6 +202,7 @@ AlbumMilestone = (
     | Revoked
     | Trouble
     | CertificateRenewed
+    | Fallback
     | Finished
     | Failed
 )

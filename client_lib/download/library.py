@@ -1,6 +1,6 @@
 """The device's folder: its secret, the service it belongs to, its licences, its downloads.
 
-    device.secret                      bearer secret of this device, 0600
+    device.secret                      bearer secret of this device, 0600; sealed if protected
     service.json                       licensing's address and the CAs we trust for it
     library.json                       the latest list of licences, so that `list` works offline
     queue.json                         albums to get, in order, with their states
@@ -17,8 +17,6 @@ unfinished write is removed when the library is next held.
 
 import contextlib
 import enum
-import fcntl
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +33,12 @@ from client_lib.durable import (
     write_secret,
     write_secret_once,
 )
-from client_lib.errors import IdentifierError, LibraryInUse, StorageError
+from client_lib.errors import IdentifierError, LibraryInUse, StorageError, UsageError
+from client_lib.locking import locked_file
+from client_lib.protection import Protection
+from client_lib.sealing import SealedSecret, key_file_passphrase, seal
 from client_lib.swarm.resume import ResumePoint
+from client_lib.transport.key_encryption import KeyEncryption
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.licence import DEVICE_SECRET_BYTES, DeviceSecret, LicenceId
 from client_lib.wire.licensing_api import Library
@@ -74,23 +76,71 @@ class DownloadRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DeviceLibrary:
     """The device's folder (0700) as values."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open it, making it if it is missing."""
+    def __init__(self, folder: Path, protection: Protection | None = None) -> None:
+        """Open it, making it if it is missing; `protection` opens a protected one."""
         self.folder = private_folder(folder)
         self._folders: dict[str, str] | None = None
+        self._protection = protection
+        self._opened: tuple[bytes, bytes] | None = None  # a sealed file, and what was in it
 
     def device_secret(self) -> DeviceSecret:
-        """This device's secret, made at first use. Raises StorageError for a damaged one."""
-        path = self.folder / "device.secret"
-        bearer = read_file_if_present(path)
-        if bearer is None:
+        """This device's secret, made at first use.
+
+        Raises UsageError if it is sealed and cannot be opened, StorageError for a damaged one.
+        """
+        path = self.secret_path
+        kept = read_file_if_present(path)
+        if kept is None:
             # Two commands at once must not each have one: what the loser buys would be lost.
-            fresh = DeviceSecret(secrets.token_bytes(DEVICE_SECRET_BYTES))
-            bearer = write_secret_once(path, fresh.bearer.encode())
+            fresh = DeviceSecret(secrets.token_bytes(DEVICE_SECRET_BYTES)).bearer.encode()
+            made = seal(fresh, self._protection) if self._protection else fresh
+            kept = write_secret_once(path, made)
         try:
-            return DeviceSecret.from_bearer(bearer.decode("ascii", "replace").strip())
+            return DeviceSecret.from_bearer(self._open(kept).decode("ascii", "replace").strip())
         except IdentifierError as error:
             raise StorageError(f"{path} is damaged: restore it from a backup") from error
+
+    @property
+    def secret_path(self) -> Path:
+        """File of the device secret."""
+        return self.folder / "device.secret"
+
+    def sealed_secret(self) -> SealedSecret | None:
+        """The device secret's file if it is sealed. Raises StorageError."""
+        kept = read_file_if_present(self.secret_path)
+        return None if kept is None else SealedSecret.from_bytes(kept)
+
+    def key_encryption(self) -> KeyEncryption:
+        """How private keys are kept here: encrypted if the device is protected.
+
+        Either is read: `protect` may have been killed half-way.
+        """
+        passphrase = key_file_passphrase(self.device_secret().value)
+        protected = self._protection is not None
+        return KeyEncryption(passphrase, encrypts=protected, takes_plain=True)
+
+    def _open(self, kept: bytes) -> bytes:
+        sealed = SealedSecret.from_bytes(kept)
+        if sealed is None:
+            if self._protection is not None:
+                raise UsageError(
+                    f"{self.folder} is not protected, and a passphrase was given: "
+                    "`albumswarm protect` it first, or leave the passphrase out"
+                )
+            return kept
+        if self._protection is None:
+            raise UsageError(
+                f"{self.folder} is protected: give its passphrase with --passphrase-file or "
+                "ALBUMSWARM_PASSPHRASE"
+            )
+        if self._protection.kind is not sealed.kind:
+            raise UsageError(
+                f"{self.folder} is protected by a {sealed.kind.name.lower()}, "
+                f"not by a {self._protection.kind.name.lower()}"
+            )
+        if self._opened is None or self._opened[0] != kept:  # half a second each time
+            self._opened = kept, sealed.open(self._protection)
+        return self._opened[1]
 
     def service(self) -> Service | None:
         """The service that this device belongs to, None before first contact."""
@@ -171,6 +221,9 @@ class DeviceLibrary:
         records = ((name, self.download(LicenceId(name))) for name in self._licence_ids())
         return {name: record.folder for name, record in records if record is not None}
 
+    def _forget_folders(self) -> None:
+        self._folders = None
+
     def _licence_ids(self) -> list[str]:
         root = self.folder / "licences"
         return [entry.name for entry in root.iterdir()] if root.exists() else []
@@ -184,25 +237,18 @@ class DeviceLibrary:
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the library for downloading. Raises LibraryInUse if another process holds it."""
-        path = self.folder / "lock"
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(f"cannot open {path}: {error.strerror}") from error
-        try:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.enter_context(locked_file(self.folder / "lock"))
             except BlockingIOError as error:
                 raise LibraryInUse(
                     f"another albumswarm process is downloading with {self.folder}: "
                     "wait for it, or use another --data"
                 ) from error
             self._sweep()
+            stack.callback(self._forget_folders)
             self._folders = self._read_folders()
             yield
-        finally:
-            self._folders = None
-            os.close(handle)
 
 
 def _read_json(path: Path, type_: type[R]) -> R | None:

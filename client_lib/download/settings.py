@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from client_lib.download.schedule import ScheduleRule
+from client_lib.protection import Protection
 from client_lib.swarm.settings import SessionSettings
 
 
@@ -30,7 +31,9 @@ class ClientSettings:
     `licensing_ca` None trusts the system's roots. `concurrent_albums` None: as many at a time as
     the line behaves best with. An album that receives nothing for `stalled_after_s` seconds says
     so; after `patience_s` it fails with DownloadError, its partial files kept. The rules of
-    `schedule` replace the session's limits while they hold.
+    `schedule` replace the session's limits while they hold. The store's web seed is used, too,
+    while the swarm gives less than `web_seed_below_bytes_s`; 0 for never. `secrets` opens a
+    protected `data_folder`, and protects a new one: PassphraseProtection or KeyringProtection.
     """
 
     data_folder: Path = field(default_factory=default_data_folder)
@@ -41,6 +44,8 @@ class ClientSettings:
     stalled_after_s: float = 15.0
     patience_s: float = 600.0
     schedule: tuple[ScheduleRule, ...] = ()
+    secrets: Protection | None = None
+    web_seed_below_bytes_s: int = 500_000
 
 
 class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,20 +1,10 @@
 """Nothing arrives: since when, and why, as far as can be known. Pure."""
 
-import enum
 from collections.abc import Iterable
 
+from client_lib.download.events import StallReason
 from client_lib.swarm.torrent import TrackerReport
 from client_lib.wire.announce import NO_SOURCE
-
-
-class StallReason(enum.StrEnum):
-    """Why nothing arrives."""
-
-    NO_PEERS = "no-peers"
-    TRACKER_AWAY = "tracker-away"
-    NO_SOURCE = "no-source"
-    REFUSED = "refused"
-    PEERS_SILENT = "peers-silent"
 
 
 class Stillness:

@@ -102,6 +102,7 @@ class Standing:
                     ca=self._ca,
                     now=self._clock(),
                     key=self._credential.key,
+                    encryption=self._credential.encryption,
                 )
             except LicensingRefused as error:
                 raise refusal(self._licence, error) from error

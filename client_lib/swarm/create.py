@@ -2,19 +2,20 @@
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import libtorrent as lt
+import trio
 
 from client_lib.errors import MetainfoError, StorageError
+from client_lib.swarm.hashing import ContentFile, HashTree, Progress, hash_files, hash_files_here
+from client_lib.wire import bencode
+from client_lib.wire.bencode import Bencodable
 from client_lib.wire.certificates import certificate_pem, load_certificate
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.piece_layers import check_piece_length
 from client_lib.wire.release import TorrentName
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes to do. What it raises stops the work."""
 
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 # Small pieces let customers exchange sooner: 8 customers finished 64 MB in 64.3 s with 256 KiB
@@ -49,49 +50,69 @@ def create_torrent(
 ) -> bytes:
     """Hash the files below `folder` and return their `.torrent`, without announce URL.
 
-    Blocking: call it in a thread. The same content gives the same bytes. `folder` must be called
-    `name`, because libtorrent takes the name of the swarm from the path that it hashes. Raises
-    StorageError if a file cannot be read, MetainfoError if the content makes no torrent of ours.
+    Blocking, on one core. The same content gives the same bytes. Raises StorageError if a file
+    cannot be read, MetainfoError if the content makes no torrent of ours.
     """
-    if folder.name != name:
-        raise StorageError(f"{folder}: the folder to hash must be called {name}")
-    sizes = _files_below(folder)
-    size_bytes = sum(sizes.values())
-    if size_bytes == 0:
+    files = tuple(
+        ContentFile(tuple(path.split("/")), folder / path, size_bytes)
+        for path, size_bytes in _files_below(folder).items()
+    )
+    if not any(file.size_bytes for file in files):
         raise MetainfoError(f"{folder}: all files are empty")
     if piece_length_bytes is None:
-        piece_length_bytes = suitable_piece_length(size_bytes)
-    entries = [
-        lt.create_file_entry(f"{name}/{path}", size_bytes) for path, size_bytes in sizes.items()
-    ]
-    torrent = lt.create_torrent(
-        entries, check_piece_length(piece_length_bytes), lt.create_torrent.v2_only
-    )
-    torrent.set_priv(True)
-    torrent.set_root_cert(certificate_pem(load_certificate(ca_pem)))
-    _hash_pieces(torrent, folder, size_bytes, on_progress)
-    document = torrent.generate()
-    del document[b"creation date"]  # the only key that would differ from one run to the next
-    data = lt.bencode(document)
-    Metainfo.from_bytes(data)
+        piece_length_bytes = suitable_piece_length(sum(file.size_bytes for file in files))
+    check_piece_length(piece_length_bytes)
+    trees = hash_files_here(files, piece_length_bytes, on_progress)
+    return _document(files, trees, name, ca_pem, piece_length_bytes)
+
+
+async def torrent_of(
+    files: Sequence[ContentFile],
+    *,
+    name: TorrentName,
+    ca_pem: str,
+    on_progress: Progress | None = None,
+) -> bytes:
+    """`create_torrent` of files from anywhere, on all cores.
+
+    They are copied meanwhile, if they say where to. Raises as `create_torrent` does.
+    """
+    piece_length_bytes = suitable_piece_length(sum(file.size_bytes for file in files))
+    trees = await hash_files(files, piece_length_bytes, on_progress)
+    return await trio.to_thread.run_sync(_document, files, trees, name, ca_pem, piece_length_bytes)
+
+
+def _document(
+    files: Sequence[ContentFile],
+    trees: Sequence[HashTree],
+    name: TorrentName,
+    ca_pem: str,
+    piece_length_bytes: int,
+) -> bytes:
+    file_tree: dict[bytes, Any] = {}
+    for file, tree in zip(files, trees, strict=True):
+        leaf: dict[bytes, Bencodable] = {b"length": file.size_bytes}
+        if tree.root is not None:
+            leaf[b"pieces root"] = tree.root
+        *folders, last = map(_utf8_name, file.path)
+        below = file_tree
+        for part in folders:
+            below = below.setdefault(part, {})
+        below[last] = {b"": leaf}
+    document: dict[bytes, Bencodable] = {
+        b"info": {
+            b"file tree": file_tree,
+            b"meta version": 2,
+            b"name": name.encode(),
+            b"piece length": piece_length_bytes,
+            b"private": 1,
+            b"ssl-cert": certificate_pem(load_certificate(ca_pem)).encode(),
+        },
+        b"piece layers": {tree.root: tree.layer for tree in trees if tree.root and tree.layer},
+    }
+    data = bencode.encode(document)
+    Metainfo.from_bytes(data)  # which also finds names that customers' disks could not hold
     return data
-
-
-def _hash_pieces(
-    torrent: lt.create_torrent, folder: Path, size_bytes: int, on_progress: Progress | None
-) -> None:
-    pieces = torrent.num_pieces()
-
-    def piece_hashed(piece: int) -> None:
-        if on_progress is not None:
-            on_progress(size_bytes * (piece + 1) // pieces, size_bytes)
-
-    # With a callback even if nobody listens: libtorrent holds the GIL while it hashes, and only
-    # the callback lets other threads, trio's among them, have it.
-    try:
-        lt.set_piece_hashes(torrent, str(folder.parent), piece_hashed)
-    except RuntimeError as error:
-        raise StorageError(f"cannot hash {folder}: {error}") from error
 
 
 def _files_below(folder: Path) -> dict[str, int]:
@@ -108,15 +129,14 @@ def _files_below(folder: Path) -> dict[str, int]:
                 status = path.lstat()
                 if not stat.S_ISREG(status.st_mode):
                     raise StorageError(f"{path} is not a plain file")
-                sizes[_utf8_name(path.relative_to(folder).as_posix())] = status.st_size
+                sizes[path.relative_to(folder).as_posix()] = status.st_size
     except OSError as error:
         raise StorageError(f"cannot read {error.filename}: {error.strerror}") from error
     return dict(sorted(sizes.items()))
 
 
-def _utf8_name(path: str) -> str:
+def _utf8_name(name: str) -> bytes:
     try:
-        path.encode()
+        return name.encode()
     except UnicodeEncodeError as error:
-        raise MetainfoError(f"file name {os.fsencode(path)!r} is not UTF-8") from error
-    return path
+        raise MetainfoError(f"file name {os.fsencode(name)!r} is not UTF-8") from error

@@ -12,12 +12,15 @@ import libtorrent as lt
 import trio
 
 from client_lib.errors import DiskFullError, DownloadError, StorageError
+from client_lib.swarm.hardening import FFDHE2048_PEM
 from client_lib.swarm.resume import ResumePoint
-from client_lib.swarm.settings import FFDHE2048_PEM
+from client_lib.swarm.seams import seams
 from client_lib.wire.announce import NO_SOURCE
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
+
+_PRIORITY = 4  # libtorrent's default
 
 
 class Phase(enum.StrEnum):
@@ -71,7 +74,10 @@ class TorrentStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """A connected peer; bytes are payload. `called` by us: others can call it there too."""
+    """A connected peer; bytes are payload. `called` by us: others can call it there too.
+
+    A `web_seed` (BEP 19) is a central seeder, too.
+    """
 
     address: str
     port: int
@@ -82,6 +88,7 @@ class PeerStatus:
     uploaded_bytes: int
     download_rate_bytes_s: int
     upload_rate_bytes_s: int
+    web_seed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,8 @@ class Torrent:
         self._resume_points: list[ResumePoint | None] = []
         self._flushed = 0
         self._moved: list[str | None] = []
+        self._seams = seams(self._piece_lengths, info.piece_length())
+        self._held_back: set[int] = set()
 
     def __repr__(self) -> str:
         """Name it."""
@@ -202,6 +211,26 @@ class Torrent:
         """Try a peer besides those that the tracker names."""
         self._handle.connect_peer((address, port))
 
+    def use_web_seeds(self, urls: Sequence[str]) -> None:
+        """Fetch over HTTPS, too, from folders with the release in them (BEP 19).
+
+        Pieces at seams wait until the piece behind them is there (`client_lib.swarm.seams`).
+        """
+        there = self._handle.status().pieces
+        self._held_back = {
+            p for p in self._seams if self._wanted_lengths[p] and not there[p] and not there[p + 1]
+        }
+        self._handle.prioritize_pieces([(piece, 0) for piece in self._held_back])
+        for url in urls:
+            self._handle.add_url_seed(url)
+
+    def drop_web_seeds(self) -> None:
+        """Fetch from peers alone again."""
+        for url in self._handle.url_seeds():
+            self._handle.remove_url_seed(url)
+        self._handle.prioritize_pieces([(piece, _PRIORITY) for piece in self._held_back])
+        self._held_back.clear()
+
     def announce(self) -> None:
         """Ask the tracker again now, within its minimum interval."""
         self._handle.force_reannounce()
@@ -274,6 +303,10 @@ class Torrent:
         match alert:
             case lt.piece_finished_alert():
                 self.pieces_verified += 1
+                before = alert.piece_index - 1
+                if before in self._held_back:
+                    self._held_back.discard(before)
+                    self._handle.prioritize_pieces([(before, _PRIORITY)])
             case lt.save_resume_data_alert():
                 # Copied now: `params` lives in the alert, and reading it later is a crash.
                 have, unfinished = alert.params.have_pieces, alert.params.unfinished_pieces
@@ -350,14 +383,16 @@ def _piece_lengths(layout: lt.file_storage, wanted: frozenset[int] | None) -> li
 
 def _peer_status(peer: lt.peer_info) -> PeerStatus:
     address, port = peer.ip
+    web_seed = bool(peer.connection_type & (lt.peer_info.web_seed | lt.peer_info.http_seed))
     return PeerStatus(
         address=address,
         port=port,
-        central_seeder=peer.pid.to_bytes().startswith(PEER_ID_SEEDER.encode()),
+        central_seeder=web_seed or peer.pid.to_bytes().startswith(PEER_ID_SEEDER.encode()),
         complete=bool(peer.flags & lt.peer_info.seed),
         called=bool(peer.flags & lt.peer_info.outgoing_connection),
         downloaded_bytes=peer.total_download,
         uploaded_bytes=peer.total_upload,
         download_rate_bytes_s=peer.payload_down_speed,
         upload_rate_bytes_s=peer.payload_up_speed,
+        web_seed=web_seed,
     )

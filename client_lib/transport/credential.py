@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from client_lib.durable import private_folder, read_file_if_present, write_secret
 from client_lib.errors import CertificateError, StorageError, UnreachableError
+from client_lib.transport.key_encryption import KeyEncryption
 from client_lib.wire import certificates
 from client_lib.wire.licensing_api import CertificateAnswer
 
@@ -22,6 +23,7 @@ RequestCertificate = Callable[[str], Awaitable[CertificateAnswer]]
 # Share of the half-life by which renewal may come earlier: a fleet started together renews spread
 # out. Never later, so that a licence in use always outlasts an outage of licensing of 12 hours.
 _RENEWAL_JITTER = 0.1
+_PLAIN_KEY = "-----BEGIN PRIVATE KEY-----"
 _RETRY_S = (5.0, 300.0)  # first and longest wait between attempts while licensing is away
 
 
@@ -32,6 +34,7 @@ class Credential:
     path: Path
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
+    encryption: KeyEncryption | None = None
 
     def __repr__(self) -> str:
         """Never print the key."""
@@ -67,23 +70,36 @@ class Credential:
         return self.seconds_left(now) - half_life * (1 + rng.uniform(0, _RENEWAL_JITTER))
 
 
-def load_credential_file(path: Path, passphrase: bytes | None = None) -> Credential | None:
+def load_credential_file(path: Path, encryption: KeyEncryption | None = None) -> Credential | None:
     """Read a credential, or None if there is none (or only half of one: then get a new one).
 
-    With a `passphrase`, one whose key is not encrypted with it is none.
+    With `encryption`, one whose key is not encrypted with it is none, unless it takes plain ones.
     """
     pem = read_file_if_present(path)
     if pem is None:
         return None
     text = pem.decode(errors="replace")
     try:
-        key, certificate = (
-            certificates.load_key(text, passphrase),
-            certificates.load_certificate(text),
-        )
+        key, certificate = _load_key(text, encryption), certificates.load_certificate(text)
     except CertificateError:
         return None
-    return Credential(path, key, certificate) if _belong_together(key, certificate) else None
+    if not _belong_together(key, certificate):
+        return None
+    return Credential(path, key, certificate, encryption)
+
+
+def keep_credential(credential: Credential) -> None:
+    """Write it to its file, encrypted as it says. Raises StorageError."""
+    encryption = credential.encryption
+    passphrase = encryption.passphrase if encryption is not None and encryption.encrypts else None
+    pem = certificates.key_pem(credential.key, passphrase) + credential.certificate_pem
+    write_secret(credential.path, pem.encode())
+
+
+def _load_key(text: str, encryption: KeyEncryption | None) -> ec.EllipticCurvePrivateKey:
+    if encryption is None or (encryption.takes_plain and _PLAIN_KEY in text):
+        return certificates.load_key(text)
+    return certificates.load_key(text, encryption.passphrase)
 
 
 async def request_credential(
@@ -93,11 +109,12 @@ async def request_credential(
     ca: x509.Certificate,
     now: dt.datetime,
     key: ec.EllipticCurvePrivateKey | None = None,
-    passphrase: bytes | None = None,
+    encryption: KeyEncryption | None = None,
 ) -> Credential:
     """Ask for a certificate for `key` (None: a fresh one), verify the answer, keep it on disk.
 
-    `passphrase` encrypts the key there.
+    `encryption` says how.
+
     Raises CertificateError if the answer is not for our key or not by `ca`.
     """
     key = key or certificates.new_key()
@@ -106,10 +123,9 @@ async def request_credential(
     certificates.verify_issued(certificate, ca, now)
     if not _belong_together(key, certificate):
         raise CertificateError("licensing answered with a certificate for another key")
-    credential = Credential(path, key, certificate)
-    pem = certificates.key_pem(key, passphrase) + credential.certificate_pem
+    credential = Credential(path, key, certificate, encryption)
     private_folder(path.parent)
-    await trio.to_thread.run_sync(write_secret, path, pem.encode())
+    await trio.to_thread.run_sync(keep_credential, credential)
     return credential
 
 
@@ -120,13 +136,13 @@ async def obtain_credential(
     ca: x509.Certificate,
     now: dt.datetime,
     rng: random.Random,
-    passphrase: bytes | None = None,
+    encryption: KeyEncryption | None = None,
 ) -> Credential:
     """Credential from disk while it is fresh, otherwise from licensing.
 
     If licensing is away and the one on disk is still valid, that one is good enough.
     """
-    stored = load_credential_file(path, passphrase)
+    stored = load_credential_file(path, encryption)
     if stored is not None:
         try:
             certificates.verify_issued(stored.certificate, ca, now)
@@ -142,7 +158,7 @@ async def obtain_credential(
             ca=ca,
             now=now,
             key=stored.key if stored else None,
-            passphrase=passphrase,
+            encryption=encryption,
         )
     except UnreachableError:
         if stored is None:
@@ -170,7 +186,12 @@ async def keep_renewed(
         while True:
             try:
                 credential = await request_credential(
-                    credential.path, ask, ca=ca, now=clock(), key=credential.key
+                    credential.path,
+                    ask,
+                    ca=ca,
+                    now=clock(),
+                    key=credential.key,
+                    encryption=credential.encryption,
                 )
                 break
             except (UnreachableError, StorageError, CertificateError) as error:

@@ -4,10 +4,9 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 
-import httpx2
-
 from client_lib.errors import AnnounceError, AnnounceRefused, UnreachableError
-from client_lib.transport.licensing_client import cause_in_words, require_https
+from client_lib.transport.address import ServiceAddress
+from client_lib.transport.http import Http, open_http
 from client_lib.wire.demand import (
     DEMAND_PREFIX,
     HOLD_S,
@@ -23,7 +22,7 @@ _ANSWER_S = HOLD_S + 10
 class DemandClient:
     """Polls one tracker. Make it with `open_demand`."""
 
-    def __init__(self, http: httpx2.AsyncClient, url: str, seeder_id: str) -> None:
+    def __init__(self, http: Http, url: str, seeder_id: str) -> None:
         """Use `open_demand` instead: it closes the pool."""
         self._http = http
         self._seeder_id = seeder_id
@@ -37,32 +36,17 @@ class DemandClient:
         take us for a seeder, UnreachableError when nobody whom we trust answers.
         """
         path = f"{DEMAND_PREFIX}{self._seeder_id}?{query.to_query()}"
-        try:
-            status, body = await self._fetch(path)
-        except httpx2.HTTPError as error:
-            raise UnreachableError(self.url, cause_in_words(error)) from error
-        if status == httpx2.codes.OK:
+        answer = await self._http.ask(self.url, "GET", path, max_bytes=MAX_DEMAND_BYTES)
+        if answer.status == 200:
             try:
-                return Demand.decode(body)
+                return Demand.decode(answer.body)
             except AnnounceError as error:
                 raise UnreachableError(self.url, str(error)) from error
-        problem = decode_problem(body, status)
-        detail = problem.detail or f"{problem.title} {status}"
-        if status in (httpx2.codes.BAD_REQUEST, httpx2.codes.FORBIDDEN):
+        problem = decode_problem(answer.body, answer.status)
+        detail = problem.detail or f"{problem.title} {answer.status}"
+        if answer.status in (400, 403):
             raise AnnounceRefused(detail)
-        raise UnreachableError(self.url, f"{detail} (HTTP {status})")
-
-    async def _fetch(self, path: str) -> tuple[int, bytes]:
-        """Read an answer whole, at most `MAX_DEMAND_BYTES` of it."""
-        async with self._http.stream("GET", path) as answer:
-            received = bytearray()
-            async with contextlib.aclosing(answer.aiter_bytes()) as chunks:
-                async for chunk in chunks:
-                    received += chunk
-                    if len(received) > MAX_DEMAND_BYTES:
-                        why = f"the answer is larger than {MAX_DEMAND_BYTES} bytes"
-                        raise UnreachableError(self.url, why)
-            return answer.status_code, bytes(received)
+        raise UnreachableError(self.url, f"{detail} (HTTP {answer.status})")
 
 
 @contextlib.asynccontextmanager
@@ -74,9 +58,6 @@ async def open_demand(
     `context` is `transport.tls.client_context` with the swarm CA and the seeder's credential; a
     renewed credential is loaded into it. Raises UsageError for a URL that is none.
     """
-    require_https(url)
-    timeout = httpx2.Timeout(_ANSWER_S, connect=10)
-    async with httpx2.AsyncClient(
-        base_url=url, verify=context, timeout=timeout, trust_env=False
-    ) as http:
+    ServiceAddress.from_url(url)
+    async with open_http(context, silence_s=_ANSWER_S) as http:
         yield DemandClient(http, url, seeder_id)

@@ -5,17 +5,17 @@ Every call may be repeated: licensing answers a lost response's repetition the s
 
 import contextlib
 import re
-import urllib.parse
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-import httpx2
 import msgspec
 import trio
 
-from client_lib.errors import LicensingRefused, UnreachableError, UsageError
-from client_lib.transport.tls import client_context
+from client_lib.errors import AnswerLost, LicensingRefused, UnreachableError, UsageError
+from client_lib.transport.address import ServiceAddress
+from client_lib.transport.http import Http, HttpAnswer, open_http
+from client_lib.transport.tls import client_context, system_context
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import (
     MAX_TORRENT_BYTES,
@@ -25,6 +25,7 @@ from client_lib.wire.licensing_api import (
     CataloguePage,
     CertificateAnswer,
     CertificateRequest,
+    HostCertificateRequest,
     Library,
     Publication,
     PurchaseAnswer,
@@ -40,6 +41,7 @@ from client_lib.wire.release import AudioFormat, ReleaseId
 
 R = TypeVar("R")
 _MAX_ANSWER_BYTES = 64 << 20
+_OK, _NOT_MODIFIED = range(200, 300), 304
 _LOST_RESPONSE_ATTEMPTS = 3
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1: b64token
 # Nobody said no: an outage or a proxy before a service that is restarting (RFC 9110, section 15).
@@ -61,7 +63,7 @@ class LicensingClient:
     nobody whom we trust) answers, or a service that cannot now (HTTP 5xx, 429).
     """
 
-    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
+    def __init__(self, http: Http, url: str) -> None:
         """Use `open_licensing` instead: it closes the pool."""
         self._http = http
         self.url = url
@@ -110,19 +112,20 @@ class LicensingClient:
     async def licence_torrent(self, licence_id: LicenceId) -> bytes:
         """Get the per-customer torrent. Not verified yet: see `wire.signature`."""
         path = f"/v1/licences/{licence_id}/torrent"
-        return (await self._call("GET", path, max_bytes=MAX_TORRENT_BYTES)).content
+        return (await self._call("GET", path, max_bytes=MAX_TORRENT_BYTES)).body
 
     async def swarm_ca(self) -> str:
         """Get the swarm CA, PEM. Trust it as far as the TLS connection was trusted."""
-        return (await self._call("GET", "/v1/ca", max_bytes=1 << 20)).text
+        answer = await self._call("GET", "/v1/ca", max_bytes=1 << 20)
+        return answer.body.decode(errors="replace")
 
     async def revocation_list(self, etag: str | None = None) -> ConditionalAnswer | None:
         """Get the CRL (DER), or None if it is still the one with `etag`."""
         headers = {"If-None-Match": etag} if etag else {}
         answer = await self._call("GET", "/v1/crl", headers=headers)
-        if answer.status_code == httpx2.codes.NOT_MODIFIED:
+        if answer.status == _NOT_MODIFIED:
             return None
-        return ConditionalAnswer(answer.content, answer.headers.get("ETag", ""))
+        return ConditionalAnswer(answer.body, answer.headers.get("etag", ""))
 
     async def publish(
         self, release_id: ReleaseId, audio_format: AudioFormat, publication: Publication
@@ -141,13 +144,17 @@ class LicensingClient:
     async def release_torrent(self, release_id: ReleaseId, audio_format: AudioFormat) -> bytes:
         """Get a release's torrent as published (API key: seeder)."""
         path = f"/v1/releases/{release_id}/{audio_format}/torrent"
-        return (await self._call("GET", path, max_bytes=MAX_TORRENT_BYTES)).content
+        return (await self._call("GET", path, max_bytes=MAX_TORRENT_BYTES)).body
 
     async def host_certificate(self, csr: str) -> CertificateAnswer:
         """Get the certificate that our API key stands for: a seeder's or a tracker's."""
-        return await self._post(
-            "/v1/hosts/certificate", CertificateRequest(csr=csr), CertificateAnswer
-        )
+        request = HostCertificateRequest(csr=csr)
+        return await self._post("/v1/hosts/certificate", request, CertificateAnswer)
+
+    async def web_seed_certificate(self, csr: str) -> CertificateAnswer:
+        """Get the host certificate of a seeder's web seed, for the API key's host names."""
+        request = HostCertificateRequest(csr=csr, web_seed=True)
+        return await self._post("/v1/hosts/certificate", request, CertificateAnswer)
 
     async def _post(self, path: str, request: msgspec.Struct, type_: type[R]) -> R:
         answer = await self._call("POST", path, body=msgspec.json.encode(request))
@@ -161,53 +168,36 @@ class LicensingClient:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
         max_bytes: int = _MAX_ANSWER_BYTES,
-    ) -> httpx2.Response:
+    ) -> HttpAnswer:
         all_headers = {"Accept": "application/json, */*;q=0.5", **(headers or {})}
         if body is not None:
             all_headers["Content-Type"] = "application/json"
-        answer = await self._fetch_patiently(method, path, body, all_headers, max_bytes)
-        if answer.status_code >= httpx2.codes.BAD_REQUEST:
-            problem = decode_problem(answer.content, answer.status_code)
-            detail = problem.detail or f"{problem.title} {answer.status_code}"
-            if answer.status_code in _AWAY:
-                raise UnreachableError(self.url, f"{detail} (HTTP {answer.status_code})")
-            raise LicensingRefused(problem.type, answer.status_code, detail)
-        if not answer.is_success and answer.status_code != httpx2.codes.NOT_MODIFIED:
-            raise UnreachableError(self.url, f"not licensing: HTTP {answer.status_code}")
+        answer = await self._ask_patiently(method, path, body, all_headers, max_bytes)
+        if answer.status >= 400:
+            problem = decode_problem(answer.body, answer.status)
+            detail = problem.detail or f"{problem.title} {answer.status}"
+            if answer.status in _AWAY:
+                raise UnreachableError(self.url, f"{detail} (HTTP {answer.status})")
+            raise LicensingRefused(problem.type, answer.status, detail)
+        if answer.status not in _OK and answer.status != _NOT_MODIFIED:
+            raise UnreachableError(self.url, f"not licensing: HTTP {answer.status}")
         return answer
 
-    async def _fetch_patiently(
+    async def _ask_patiently(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], max_bytes: int
-    ) -> httpx2.Response:
-        """`_fetch`, asking again when a connection broke after it stood: its answer may be lost."""
+    ) -> HttpAnswer:
+        """Ask, and again when a connection broke after it stood: its answer may be lost."""
         attempt = 1
         while True:
             try:
-                return await self._fetch(method, path, body, headers, max_bytes)
-            except httpx2.HTTPError as error:
-                lost = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
-                if not isinstance(error, lost) or attempt == _LOST_RESPONSE_ATTEMPTS:
-                    raise UnreachableError(self.url, cause_in_words(error)) from error
+                return await self._http.ask(
+                    self.url, method, path, body=body, headers=headers, max_bytes=max_bytes
+                )
+            except AnswerLost:
+                if attempt == _LOST_RESPONSE_ATTEMPTS:
+                    raise
             await trio.sleep(0.1 * 4**attempt)
             attempt += 1
-
-    async def _fetch(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str], max_bytes: int
-    ) -> httpx2.Response:
-        """Read an answer whole, at most `max_bytes` of it."""
-        async with self._http.stream(method, path, content=body, headers=headers) as answer:
-            received = bytearray()
-            async with contextlib.aclosing(answer.aiter_bytes()) as chunks:
-                async for chunk in chunks:
-                    received += chunk
-                    if len(received) > max_bytes:
-                        why = f"the answer is larger than {max_bytes} bytes"
-                        raise UnreachableError(self.url, why)
-            return httpx2.Response(
-                answer.status_code,
-                headers={"ETag": answer.headers.get("ETag", "")},
-                content=bytes(received),
-            )
 
 
 @contextlib.asynccontextmanager
@@ -219,47 +209,18 @@ async def open_licensing(
     `ca_pem` replaces the system's roots; `bearer` is a device secret or an API key. Raises
     UsageError for a URL that is none, StorageError for a CA that is none.
     """
-    require_https(url)
+    ServiceAddress.from_url(url)
     if bearer is not None and not _BEARER.fullmatch(bearer):
         # Said here: deeper down the text of the error would hold the secret.
         raise UsageError("the device secret or API key holds characters that none has")
     headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-    verify = client_context(ca_pem) if ca_pem is not None else True
-    timeout = httpx2.Timeout(30, connect=10)
-    async with httpx2.AsyncClient(
-        base_url=url, verify=verify, headers=headers, timeout=timeout, trust_env=ca_pem is None
-    ) as http:
+    context = client_context(ca_pem) if ca_pem is not None else system_context()
+    async with open_http(context, headers=headers, proxies=ca_pem is None) as http:
         yield LicensingClient(http, url)
 
 
-def require_https(url: str) -> None:
-    """Raise UsageError for a URL that is no service's address."""
+def _decoded(answer: HttpAnswer, type_: type[R], url: str) -> R:
     try:
-        parts = urllib.parse.urlsplit(url)
-        fine = parts.scheme == "https" and parts.hostname and parts.port != 0
-    except ValueError:  # a port out of range, an unclosed [
-        fine = False
-    if not fine or not url.isascii() or not url.isprintable() or " " in url:
-        raise UsageError(f"{url!r} is not a service's address: https://host or https://host:port")
-
-
-def cause_in_words(error: BaseException) -> str:
-    """Innermost message of a connection error: httpx2's own `str()` is often empty."""
-    words = type(error).__name__
-    cause: BaseException | None = error
-    while cause is not None:
-        words = getattr(cause, "strerror", None) or str(cause) or words
-        if isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[0]
-        else:
-            cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx2.TimeoutException):
-        words = "no answer in time"
-    return words
-
-
-def _decoded(answer: httpx2.Response, type_: type[R], url: str) -> R:
-    try:
-        return msgspec.json.decode(answer.content, type=type_)
+        return msgspec.json.decode(answer.body, type=type_)
     except msgspec.DecodeError as error:
         raise UnreachableError(url, f"not a licensing service's answer: {error}") from error

@@ -1,8 +1,10 @@
-"""Listening sockets: every interface or one name, IPv4 and IPv6 on the same port."""
+"""Listening sockets: every interface or one name, IPv4 and IPv6 on the same port; accepting."""
 
+import contextlib
 import errno
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 import trio
 
@@ -11,6 +13,9 @@ from client_lib.errors import UsageError
 _BACKLOG = 4_096
 _FREE_PORT_ATTEMPTS = 20
 _FIRST_WORDS_S = 1
+_ACCEPTS_PER_TURN = 64
+_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_BREATH_S = 0.05
 _NOT_THERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -40,6 +45,37 @@ async def open_sockets(
             # A port that was free for IPv4 may be taken for IPv6: then try another.
             if not attempts_left or error.errno != errno.EADDRINUSE:
                 raise UsageError(f"cannot listen on {name}: {error.strerror}") from error
+
+
+async def accept_clients(
+    listening: socket.socket,
+    admit: Callable[[socket.socket, Any], None],
+    *,
+    on_exhausted: Callable[[str], None],
+) -> None:
+    """Accept until cancelled, then close the socket.
+
+    `admit` takes each client's socket, non-blocking, and its address as `socket.accept` gives it.
+    `on_exhausted` is told why when the system has no room for more: it may close some.
+    """
+    with contextlib.closing(listening):
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(listening)
+                for _ in range(_ACCEPTS_PER_TURN):
+                    try:
+                        accepted, address = listening.accept()
+                    except BlockingIOError:
+                        break
+                    except OSError as error:
+                        if error.errno in _OUT_OF_FILES:
+                            on_exhausted(error.strerror or "no room")
+                            await trio.sleep(_BREATH_S)
+                        break  # otherwise the client has gone already (ECONNABORTED, …)
+                    accepted.setblocking(False)
+                    admit(accepted, address)
+        finally:
+            trio.lowlevel.notify_closing(listening)
 
 
 def _all_listening(

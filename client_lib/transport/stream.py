@@ -1,6 +1,7 @@
-"""TLS on non-blocking sockets, without memory buffers in between.
+"""A client's socket on the server's side, with TLS or without: non-blocking reads and writes.
 
-Through memory BIOs (`trio.SSLStream`) the same bytes cost half as much again.
+Through memory BIOs (`trio.SSLStream`, anyio) the same bytes cost half as much again, and a request
+of HTTP about 60 microseconds more.
 """
 
 import contextlib
@@ -9,32 +10,35 @@ import ssl
 
 import trio
 
-from client_lib.errors import PeerProtocolError
-
 _READ_BYTES = 65_536
+_LINGER_BYTES = 64 << 20
 _TURNS = 4  # reads or writes in a row without waiting, before others have theirs
 
 
-class PeerStream:
-    """Bytes from and to a peer. Every method raises OSError (`ssl.SSLError`) if it is gone."""
+class AcceptedStream:
+    """Bytes from and to a client. Every method raises OSError (`ssl.SSLError`) if it is gone."""
 
-    def __init__(self, accepted: ssl.SSLSocket) -> None:
-        """Take a non-blocking socket before its handshake."""
+    def __init__(self, accepted: socket.socket) -> None:
+        """Take a non-blocking socket; a TLS one before its handshake."""
         self._socket = accepted
         self._turns = 0
         self._early = b""
 
     @property
     def server_name(self) -> str:
-        """The name that the client asked for (SNI, RFC 6066); empty if none."""
+        """The name that the client asked for (SNI, RFC 6066); empty if none, or not noted."""
         return str(getattr(self._socket, "asked_name", ""))
 
     def peer_certificate(self) -> bytes:
         """The verified certificate, DER. Empty if there is none."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return b""
         return self._socket.getpeercert(binary_form=True) or b""
 
     async def handshake(self) -> None:
-        """Shake hands."""
+        """Shake hands, if this is TLS."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return
         while True:
             try:
                 self._socket.do_handshake()
@@ -52,7 +56,7 @@ class PeerStream:
         while True:
             try:
                 data = self._socket.recv(_READ_BYTES)
-            except ssl.SSLWantReadError:
+            except (BlockingIOError, ssl.SSLWantReadError):
                 self._turns = 0
                 await trio.lowlevel.wait_readable(self._socket)
             except ssl.SSLWantWriteError:
@@ -62,28 +66,42 @@ class PeerStream:
                 return data
 
     async def receive_exactly(self, count: int) -> bytes:
-        """So many bytes. Raises PeerProtocolError if the peer leaves before."""
+        """So many bytes. Raises ConnectionResetError if the client leaves before."""
         received = b""
         while len(received) < count:
             data = await self.receive()
             if not data:
-                raise PeerProtocolError("the peer left in the middle of its handshake")
+                raise ConnectionResetError("the client left in the middle of its handshake")
             received += data
         self._early = received[count:]
         return received[:count]
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         """Send all of it."""
         left = memoryview(data)
         while left:
             try:
                 left = left[self._socket.send(left) :]
-            except ssl.SSLWantWriteError:
+            except (BlockingIOError, ssl.SSLWantWriteError):
                 self._turns = 0
                 await trio.lowlevel.wait_writable(self._socket)
             except ssl.SSLWantReadError:
                 await trio.lowlevel.wait_readable(self._socket)
         await self._take_turns()
+
+    async def part(self) -> None:
+        """Say goodbye, then swallow what the client still sends, within limits.
+
+        A close upon unread data would reset the connection, and the client lose our answer.
+        """
+        with contextlib.suppress(OSError):
+            if isinstance(self._socket, ssl.SSLSocket):
+                with contextlib.suppress(OSError):
+                    self._socket.unwrap()  # close_notify: nothing was cut off
+            self._socket.shutdown(socket.SHUT_WR)
+            swallowed_bytes = 0
+            while swallowed_bytes < _LINGER_BYTES and (data := await self.receive()):
+                swallowed_bytes += len(data)
 
     def close(self) -> None:
         """Close at once."""

@@ -1,6 +1,8 @@
 """TLS contexts: who is trusted, and as whom we present ourselves."""
 
+import importlib.util
 import ssl
+import sys
 from pathlib import Path
 
 from client_lib.errors import StorageError
@@ -34,6 +36,18 @@ def client_context(ca_pem: str, credential_file: Path | None = None) -> ssl.SSLC
         raise StorageError("the CA file holds no PEM certificate")
     if credential_file is not None:
         load_credential(context, credential_file)
+    return context
+
+
+def system_context() -> ssl.SSLContext:
+    """Client side: trust whom the system trusts, or SSL_CERT_FILE and SSL_CERT_DIR name."""
+    if sys.platform == "darwin" and importlib.util.find_spec("truststore"):
+        # Python's OpenSSL finds no roots on macOS by itself; truststore asks the keychain.
+        import truststore
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 

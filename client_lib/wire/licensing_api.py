@@ -129,9 +129,18 @@ class RevocationAnswer(msgspec.Struct, frozen=True):
 
 
 class CertificateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /v1/licences/{id}/certificate` and `POST /v1/hosts/certificate`: a PEM CSR."""
+    """`POST /v1/licences/{id}/certificate`: a PEM CSR."""
 
     csr: CsrField
+
+
+class HostCertificateRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """`POST /v1/hosts/certificate`: a PEM CSR, by a seeder for itself or for its `web_seed`."""
+
+    csr: CsrField
+    web_seed: bool = False
 
 
 class CertificateAnswer(msgspec.Struct, frozen=True):

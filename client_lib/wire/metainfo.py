@@ -1,8 +1,8 @@
 """Torrents of this network: v2-only (BEP 52), private (BEP 27), sealed (libtorrent's `ssl-cert`).
 
 Keys are an allow-list. A torrent goes on to libtorrent, which knows more keys than are checked
-here: `name.utf-8` would rename the swarm that certificates are matched to, `url-list` would add
-web seeds that nobody signed for.
+here: `name.utf-8` would rename the swarm that certificates are matched to, `httpseeds` would add
+sources that nobody signed for.
 """
 
 import base64
@@ -20,6 +20,7 @@ from client_lib.wire.file_tree import TorrentFile, parse_file_tree
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.piece_layers import check_piece_length, verify_piece_layers
 from client_lib.wire.release import TorrentName, parse_torrent_name
+from client_lib.wire.web_seeds import parse_web_seed_keys
 
 __all__ = ["AnnounceTiers", "Metainfo", "TorrentFile", "TorrentSignature"]
 
@@ -30,7 +31,7 @@ _INFO_KEYS = frozenset(
     {b"file tree", b"meta version", b"name", b"piece length", b"private", b"ssl-cert"}
 )
 _TORRENT_KEYS = frozenset(
-    {b"announce", b"announce-list", b"info", b"piece layers", b"signatures"}
+    {b"announce", b"announce-list", b"info", b"piece layers", b"signatures", b"url-list"}
     # written by tools, without meaning here
     | {b"comment", b"created by", b"creation date", b"encoding"}
 )
@@ -70,6 +71,8 @@ class Metainfo:
     piece_layers: bytes = field(repr=False)
     announce_tiers: AnnounceTiers
     signatures: Mapping[str, TorrentSignature] = field(repr=False, hash=False)
+    web_seeds: tuple[str, ...] = ()
+    """Folders over HTTPS with the release in them (BEP 19)."""
 
     @property
     def info_hash(self) -> InfoHash:
@@ -122,6 +125,7 @@ class Metainfo:
             piece_layers=bencode.encode(layers),
             announce_tiers=parse_announce_keys(torrent),
             signatures=_parse_signatures(torrent.get(b"signatures", {})),
+            web_seeds=parse_web_seed_keys(torrent),
         )
 
 

@@ -1,10 +1,11 @@
 """Per-customer torrents: the store's BEP 35 signature over the torrent and where it announces.
 
-Outside `info`, a customer's torrent has announce URLs that carry the licence id, and under
-`signatures` an entry keyed by the store's reverse-DNS name:
+Outside `info`, a customer's torrent has announce URLs that carry the licence id, web seeds, and
+under `signatures` an entry keyed by the store's reverse-DNS name:
 
     certificate  the signer's certificate, DER
-    info         announce, announce-list (more than one URL), issued at, licence, release
+    info         announce, announce-list (more than one URL), issued at, licence, release,
+                 url-list (where there are web seeds)
     signature    ECDSA with SHA-256 over bencode(torrent's info) ‖ bencode(entry's info), DER
 
 BEP 35 speaks of RSA; here the certificate's own algorithm is used. Bencoding is prefix-free, so
@@ -34,6 +35,7 @@ from client_lib.wire.certificates import SignerIdentity
 from client_lib.wire.licence import LicenceId, parse_licence_id
 from client_lib.wire.metainfo import Metainfo, TorrentSignature
 from client_lib.wire.release import TorrentName, parse_torrent_name
+from client_lib.wire.web_seeds import parse_web_seed_keys, web_seed_keys
 
 _LAST_SECOND = int(dt.datetime.max.replace(tzinfo=dt.UTC).timestamp())
 # What cryptography raises for hostile DER; the warning, where warnings are errors.
@@ -51,13 +53,14 @@ class Stamp:
     """What a store says about one customer's torrent. Raises SignatureError when inconsistent.
 
     `issued_at` is aware and in whole seconds, as it is signed. Every announce URL is
-    `https://<tracker>/announce/<licence_id>`.
+    `https://<tracker>/announce/<licence_id>`, every web seed `https://<host>/…/`.
     """
 
     licence_id: LicenceId
     name: TorrentName
     announce_tiers: AnnounceTiers
     issued_at: dt.datetime
+    web_seeds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ids, the URLs and the time."""
@@ -65,6 +68,7 @@ class Stamp:
             parse_licence_id(self.licence_id)
             parse_torrent_name(self.name)
             readable = parse_announce_keys(announce_keys(self.announce_tiers))
+            parse_web_seed_keys(web_seed_keys(self.web_seeds))
         except (IdentifierError, MetainfoError) as error:
             raise SignatureError(f"stamp: {error}") from error
         if not self.announce_tiers or readable != self.announce_tiers:
@@ -82,6 +86,7 @@ class Stamp:
             b"issued at": int(self.issued_at.timestamp()),
             b"licence": self.licence_id.encode(),
             b"release": self.name.encode(),
+            **web_seed_keys(self.web_seeds),
         }
         return bencode.encode(entries)
 
@@ -109,6 +114,7 @@ class Stamp:
                 TorrentName(name.decode()),
                 parse_announce_keys(entries),
                 dt.datetime.fromtimestamp(seconds, dt.UTC),
+                parse_web_seed_keys(entries),
             )
         except MetainfoError as error:
             raise SignatureError(f"signed information: {error}") from error
@@ -127,9 +133,9 @@ def stamp(
 ) -> bytes:
     """Make a customer's whole `.torrent`, signed by `store`. Same input, same bytes.
 
-    Announce URLs and signatures that `torrent` has already are left out. Raises SignatureError
-    if the result would not verify: for another release, by another's certificate or key, at a
-    time when the certificate is not valid, or under another CA than the torrent's.
+    Announce URLs, web seeds and signatures that `torrent` has already are left out. Raises
+    SignatureError if the result would not verify: for another release, by another's certificate
+    or key, at a time when the certificate is not valid, or under another CA than the torrent's.
     """
     where = f"torrent {torrent.name}"
     if stamp.name != torrent.name:
@@ -151,7 +157,8 @@ def stamp(
         b"info": information,
         b"signature": bencode.encode(key.sign(torrent.info + information, algorithm)),
     }
-    entries = {k: bencode.encode(v) for k, v in announce_keys(stamp.announce_tiers).items()}
+    where_from = {**announce_keys(stamp.announce_tiers), **web_seed_keys(stamp.web_seeds)}
+    entries = {key: bencode.encode(value) for key, value in where_from.items()}
     entries[b"info"] = torrent.info
     entries[b"piece layers"] = torrent.piece_layers
     entries[b"signatures"] = bencode.join_dictionary(
@@ -166,8 +173,9 @@ def verify_stamp(
     """Verify a customer's torrent before a byte is fetched; return what the store signed.
 
     Checked: the torrent's `ssl-cert` is `ca`; the signer's certificate is by `ca`, valid at
-    `now`, and the named store's; the signature; the signed release, licence and announce URLs
-    are the torrent's. `store` None takes the only signature there is. Raises SignatureError.
+    `now`, and the named store's; the signature; the signed release, licence, announce URLs and
+    web seeds are the torrent's. `store` None takes the only signature there is. Raises
+    SignatureError.
     """
     try:
         return _verify(torrent, ca, now, store)
@@ -193,6 +201,8 @@ def _verify(torrent: Metainfo, ca: x509.Certificate, now: dt.datetime, store: st
         raise SignatureError(f"signed for another release, {stamp.name}")
     if stamp.announce_tiers != torrent.announce_tiers:
         raise SignatureError("announce URLs are not the signed ones")
+    if stamp.web_seeds != torrent.web_seeds:
+        raise SignatureError("web seeds are not the signed ones")
     if not certificate.not_valid_before_utc <= stamp.issued_at <= certificate.not_valid_after_utc:
         raise SignatureError(f"issued at {stamp.issued_at}, when its signer was not valid")
     return stamp

@@ -3,11 +3,11 @@
 import secrets
 from pathlib import Path
 
-import httpx2
 import trio
 
 from client_lib.durable import read_text
 from client_lib.errors import AnnounceRefused
+from client_lib.transport.http import open_http
 from client_lib.transport.tls import client_context
 from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, PeerId
 from client_lib.wire.infohash import InfoHash
@@ -33,10 +33,10 @@ async def announce(
         left_bytes=1,
     )
     context = client_context(read_text(network.ca_file), credential)
-    async with httpx2.AsyncClient(verify=context, trust_env=False) as client:
-        url = f"{network.tracker_url}/announce/{licence_id}?{request.to_query().decode()}"
-        answer = await client.get(url)
-    return len(AnnounceResponse.decode(answer.content).peers)
+    path = f"/announce/{licence_id}?{request.to_query().decode()}"
+    async with open_http(context) as http:
+        answer = await http.ask(network.tracker_url, "GET", path, max_bytes=1 << 20)
+    return len(AnnounceResponse.decode(answer.body).peers)
 
 
 async def try_another_id(

@@ -12,13 +12,13 @@ from typing import BinaryIO
 from client_lib import __version__
 from client_lib.durable import read_file, read_file_if_present, sync_folder
 from client_lib.errors import StorageError, UsageError
+from client_lib.passphrase import Passphrase
 from licensing.backups.records import End, File, Manifest, write_record, write_table
 from licensing.backups.sealed import SealingWriter
 from licensing.books.sql import Snapshot
 from licensing.config import CONFIG_NAME, LicensingConfig
 from licensing.data_folder import DataFolder
 from licensing.migrations_sqlite import schema_steps
-from licensing.passphrase import Passphrase
 from licensing.store_sqlite import schema_tables
 
 OUTSIDE = "outside"

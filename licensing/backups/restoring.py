@@ -15,12 +15,12 @@ from typing import Protocol
 
 from client_lib.durable import private_folder, sync_folder, write_atomically
 from client_lib.errors import StorageError, UsageError
+from client_lib.passphrase import Passphrase
 from licensing.backups.making import OUTSIDE
 from licensing.backups.records import End, File, Manifest, RecordReader, Row, TableStart
 from licensing.backups.sealed import SealedReader
 from licensing.config import CONFIG_NAME, is_postgres
 from licensing.migrations_sqlite import schema_steps
-from licensing.passphrase import Passphrase
 from licensing.store_sqlite import open_scratch, schema_tables
 from licensing.stores import require_psycopg
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from client_lib.errors import StorageError
-from licensing.passphrase import Passphrase
+from client_lib.passphrase import Passphrase
 
 MAGIC = b"albumswarm backup 1\n"
 CHUNK_BYTES = 64 << 10

@@ -7,13 +7,13 @@ from pathlib import Path
 import trio
 
 from client_lib.console import print_json, print_text
+from client_lib.passphrase import read_passphrase
 from licensing.backups.making import Source, make_backup
 from licensing.backups.restoring import restore as restore_backup
 from licensing.backups.sealed import SALT_BYTES
 from licensing.cli.root import app
 from licensing.config import CONFIG_NAME, DEFAULT_DATA, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder
-from licensing.passphrase import read_passphrase
 from licensing.stores import open_ledger
 
 

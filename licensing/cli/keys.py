@@ -33,7 +33,7 @@ async def api_key(
     id
         Name of the node, as its certificates and the log show it (default: the role's name).
     host
-        DNS name of a tracker's host, as in its URL; may be repeated.
+        DNS name of a tracker, or of a seeder's web seed, as in its URL; may be repeated.
     json
         Print one line of JSON with id, role and key.
     data

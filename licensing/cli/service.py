@@ -8,11 +8,12 @@ import msgspec
 
 from client_lib.console import print_text
 from client_lib.errors import UsageError
+from client_lib.passphrase import environment_passphrase, read_passphrase
 from client_lib.service import configure_logs, run_until_signalled
 from licensing.cli.root import Several, app
 from licensing.config import DEFAULT_DATA, LicensingConfig, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder, found, random_serial
-from licensing.passphrase import environment_passphrase, read_passphrase
+from licensing.passphrase import ENVIRONMENT_VARIABLE
 
 
 @app.command
@@ -57,7 +58,7 @@ async def init(
     settings["listen"] = listen or _listen_for(public_url)
     if ledger is not None:
         settings["ledger"] = ledger
-    passphrase = environment_passphrase()
+    passphrase = environment_passphrase(ENVIRONMENT_VARIABLE)
     if passphrase_file is not None:
         passphrase = read_passphrase(passphrase_file)
         settings["passphrase_file"] = _absolute(passphrase_file)

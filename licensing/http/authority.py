@@ -6,7 +6,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
-from client_lib.wire.licensing_api import CertificateAnswer, CertificateRequest
+from client_lib.wire.licensing_api import CertificateAnswer, HostCertificateRequest
 from client_lib.wire.problem import ProblemType
 from licensing.http.authentication import API_KEY_SECURITY, provide_api_key
 from licensing.http.problems import AnyRequest, problem_responses
@@ -62,12 +62,17 @@ class AuthorityController(Controller):
     )
     async def host_certificate(
         self,
-        data: JSONBody[CertificateRequest],
+        data: JSONBody[HostCertificateRequest],
         node: NamedDependency[ApiKey],
         services: NamedDependency[Services],
     ) -> CertificateAnswer:
-        """Get the certificate that an API key stands for: a seeder's or a tracker's."""
-        return await services.nodes.certificate(node, data.csr, now=services.clock())
+        """Get the certificate that an API key stands for: a seeder's or a tracker's.
+
+        With `web_seed`, that of the web seed at the host names of a seeder's key.
+        """
+        return await services.nodes.certificate(
+            node, data.csr, web_seed=data.web_seed, now=services.clock()
+        )
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

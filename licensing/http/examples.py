@@ -15,6 +15,7 @@ from client_lib.wire.licensing_api import (
     CertificateAnswer,
     CertificateRequest,
     FormatQuote,
+    HostCertificateRequest,
     Library,
     LicenceRecord,
     LicenceState,
@@ -123,7 +124,7 @@ CALLS: dict[str, Call] = {
     "get /v1/releases/{release_id}/{audio_format}/torrent": Call(answer="d4:infod9:file tree…"),
     "get /v1/ca": Call(answer=_PEM),
     "get /v1/crl": Call(answer="(DER)"),
-    "post /v1/hosts/certificate": Call(_CSR, _CERTIFICATE),
+    "post /v1/hosts/certificate": Call(HostCertificateRequest(_CSR.csr), _CERTIFICATE),
     "get /healthz": Call(answer="ok\n"),
     "get /readyz": Call(answer="ready\n"),
 }

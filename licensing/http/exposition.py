@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from licensing.metrics import MEDIA_TYPE, Metrics
+from client_lib.transport.exposition import MEDIA_TYPE
+from licensing.metrics import Metrics
 from licensing.services import Services
 
 PATH = "/metrics"

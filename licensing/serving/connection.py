@@ -14,8 +14,8 @@ import h11
 import structlog
 import trio
 
+from client_lib.transport.stream import AcceptedStream
 from licensing.serving.exchange import Application, Exchange, Patience
-from licensing.serving.stream import ClientStream
 
 _MAX_HEAD_BYTES = 16_384
 _REFUSALS = {400: b"Bad Request", 431: b"Request Header Fields Too Large", 501: b"Not Implemented"}
@@ -40,7 +40,7 @@ class Connection:
     ) -> None:
         """Take a non-blocking socket, TLS before its handshake or plain, and the peer's address."""
         self.scope = trio.CancelScope()
-        self._stream = ClientStream(accepted)
+        self._stream = AcceptedStream(accepted)
         self._address = address
         self._application = application
         self._waiting = waiting

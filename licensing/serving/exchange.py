@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 import h11
 import trio
 
-from licensing.serving.stream import ClientStream
+from client_lib.transport.stream import AcceptedStream
 
 Application = Callable[
     [Any, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]
@@ -51,7 +51,7 @@ class Exchange:
 
     def __init__(
         self,
-        stream: ClientStream,
+        stream: AcceptedStream,
         http: h11.Connection,
         request: h11.Request,
         address: tuple[str, int],

@@ -1,7 +1,5 @@
 """The front end: accepts connections, at most so many at a time, until it is told to stop."""
 
-import contextlib
-import errno
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -9,11 +7,9 @@ from dataclasses import dataclass, field
 import structlog
 import trio
 
+from client_lib.transport.listening import accept_clients
 from licensing.serving.connection import Connection
 from licensing.serving.exchange import Application, Patience
-
-_ACCEPTS_PER_TURN = 64
-_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 @dataclass
@@ -54,24 +50,14 @@ class FrontEnd:
     async def _accept(
         self, listening: socket.socket, connections: trio.Nursery, stop: trio.Event
     ) -> None:
-        with contextlib.closing(listening):
-            try:
-                while True:
-                    await trio.lowlevel.wait_readable(listening)
-                    for _ in range(_ACCEPTS_PER_TURN):
-                        try:
-                            accepted, address = listening.accept()
-                        except BlockingIOError:
-                            break
-                        except OSError as error:
-                            if error.errno in _OUT_OF_FILES:
-                                structlog.get_logger().warning("accept failed", why=error.strerror)
-                                self._make_room()
-                                await trio.sleep(0.05)
-                            break  # otherwise the client has gone already (ECONNABORTED, …)
-                        self._admit(accepted, (str(address[0]), address[1]), connections, stop)
-            finally:
-                trio.lowlevel.notify_closing(listening)
+        def admit(accepted: socket.socket, address: tuple[str, int]) -> None:
+            self._admit(accepted, (str(address[0]), address[1]), connections, stop)
+
+        def make_room(why: str) -> None:
+            structlog.get_logger().warning("accept failed", why=why)
+            self._make_room()
+
+        await accept_clients(listening, admit, on_exhausted=make_room)
 
     def _admit(
         self,
@@ -84,7 +70,6 @@ class FrontEnd:
             accepted.close()
             return
         try:
-            accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.context is not None:
                 accepted = self.context.wrap_socket(

@@ -71,7 +71,7 @@ class BucketOrigin:
         """Open `place`; keep pieces in `cache`."""
         self._place = place
         self._store = open_bucket(place)
-        self._cache = cache
+        self.cache = cache
 
     def torrent(self, name: TorrentName) -> bytes | None:
         """A release's torrent as published, or None. Raises StorageError."""
@@ -96,7 +96,7 @@ class BucketOrigin:
 
     def reader(self, torrent: Metainfo, pieces: PieceMap) -> "BucketReader":
         """A reader of a release's pieces."""
-        return BucketReader(self._store, str(self._place), torrent, pieces, self._cache)
+        return BucketReader(self._store, str(self._place), torrent, pieces, self.cache)
 
     def put(self, name: TorrentName, path: tuple[str, ...], file: Path) -> None:
         """Upload one file of a release. Raises StorageError."""

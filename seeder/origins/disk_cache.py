@@ -29,10 +29,16 @@ class DiskCache:
         self._releases: OrderedDict[str, CachedRelease] = OrderedDict()
         self._trouble: str | None = None
         self._numbers = itertools.count()
-        self.hits = self.misses = 0
+        self.hits = self.misses = self.evictions = 0
+        """Pieces that were here, pieces that were not, and releases that made room."""
         for found in sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime):
             size_bytes = sum(file.stat().st_size for file in found.iterdir())
             self._releases[found.name] = CachedRelease(self, found, size_bytes)
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bytes that it may take."""
+        return self._capacity_bytes
 
     @property
     def used_bytes(self) -> int:
@@ -90,6 +96,7 @@ class DiskCache:
                 over_bytes -= other.size_bytes
         if over_bytes > 0:
             return None
+        self.evictions += len(victims)
         for victim in victims:
             victim.size_bytes = 0
         release.size_bytes += needed_bytes

@@ -30,6 +30,14 @@ class Place(NamedTuple):
     """Leaves of its hash tree, with the padding: a power of two."""
 
 
+class FilePieces(NamedTuple):
+    """A file, and where its pieces are: in v2 every file begins with a piece of its own."""
+
+    file: TorrentFile
+    first_piece: int
+    piece_length_bytes: int
+
+
 class DamagedPiece(StorageError):
     """The origin has other bytes than the torrent says."""
 
@@ -44,6 +52,8 @@ class PieceMap:
     def __init__(self, torrent: Metainfo) -> None:
         """Take what is needed of a torrent whose piece layers were verified."""
         self._piece_length_bytes = torrent.piece_length_bytes
+        self._empty = tuple(file for file in torrent.files if file.pieces_root is None)
+        self._by_path: dict[tuple[str, ...], FilePieces] | None = None
         layers = cast("dict[bytes, bytes]", bencode.decode(torrent.piece_layers))
         self._files = tuple(file for file in torrent.files if file.pieces_root is not None)
         self._layers = tuple(layers.get(file.pieces_root or b"") for file in self._files)
@@ -57,7 +67,22 @@ class PieceMap:
 
     def sizes(self) -> "array[int]":
         """Bytes of every piece."""
-        return array("I", (self.place(piece).length_bytes for piece in range(len(self))))
+        sizes = array("I")
+        for file in self._files:
+            whole, rest = divmod(file.length_bytes, self._piece_length_bytes)
+            sizes.extend(array("I", [self._piece_length_bytes]) * whole)
+            if rest:
+                sizes.append(rest)
+        return sizes
+
+    def file(self, path: tuple[str, ...]) -> FilePieces | None:
+        """The file of exactly this path, if there is one."""
+        if self._by_path is None:  # most releases are never asked for by path
+            length = self._piece_length_bytes
+            self._by_path = {file.path: FilePieces(file, 0, length) for file in self._empty}
+            for file, begin in zip(self._files, (0, *self._ends), strict=False):
+                self._by_path[file.path] = FilePieces(file, begin, length)
+        return self._by_path.get(path)
 
     def place(self, piece: int) -> Place:
         """Where one piece lies. Raises IndexError."""

@@ -8,18 +8,18 @@ import collections
 import contextlib
 import datetime as dt
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+import structlog
 import trio
-from cryptography import x509
 
 from client_lib.errors import CertificateError, PeerProtocolError, StorageError
-from client_lib.nursery import open_quiet_nursery
-from client_lib.transport.stream import PeerStream
+from client_lib.nursery import leaves, open_quiet_nursery
+from client_lib.transport.stream import AcceptedStream
 from client_lib.wire import certificates, peer_protocol
 from client_lib.wire.announce import PeerId
 from client_lib.wire.certificates import LicenceIdentity
+from client_lib.wire.licence import LicenceId
 from client_lib.wire.peer_protocol import (
     PEER_ID_SEEDER,
     Bitfield,
@@ -32,6 +32,7 @@ from client_lib.wire.peer_protocol import (
     Request,
 )
 from seeder.peers.pace import Pace
+from seeder.peers.refusal import Refusal
 from seeder.peers.swarm import Swarm
 from seeder.spread import Customer
 
@@ -44,15 +45,15 @@ _SILENCE_S = 300.0
 _KEEP_ALIVE_S = 90.0
 _MOST_REQUESTS = 2_048  # libtorrent's default queue is 500
 _SENT_AT_ONCE_BYTES = 128 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Licensed:
-    """Who is at the other end, as its certificate says."""
-
-    licence_id: str
-    serial: int
-    not_after: dt.datetime
+_EXPECTED = (
+    OSError,  # it is gone, or TLS failed
+    trio.TooSlowError,
+    trio.BusyResourceError,  # it renegotiates TLS 1.2 while both directions are at work
+    CertificateError,
+    PeerProtocolError,
+    StorageError,  # the release cannot be loaded, which the shelf has logged
+)
+log = structlog.get_logger()
 
 
 class Connection:
@@ -60,21 +61,29 @@ class Connection:
 
     def __init__(
         self,
-        stream: PeerStream,
+        stream: AcceptedStream,
         *,
         find_swarm: FindSwarm,
         is_revoked: Callable[[int], bool],
+        takes: Callable[[LicenceId], bool],
         pace: Pace,
         clock: Callable[[], dt.datetime],
     ) -> None:
-        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex)."""
+        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex).
+
+        `takes`: whether a customer with a valid licence is wanted.
+        """
         self.scope = trio.CancelScope()
-        self.licensed: Licensed | None = None
+        self.serial: int | None = None
+        """Serial number of the licence certificate at the other end, once it is admitted."""
+        self.licence_id: LicenceId | None = None
         self.swarm: Swarm | None = None
-        self.uploaded_bytes = 0
+        self.obstacle = Refusal.TLS
+        """What was in the way, should it end before it has become a customer's."""
         self._stream = stream
         self._find_swarm = find_swarm
         self._is_revoked = is_revoked
+        self._takes = takes
         self._pace = pace
         self._clock = clock
         self.customer: Customer | None = None
@@ -85,12 +94,17 @@ class Connection:
     async def run(self) -> None:
         """Serve until either side closes; closes the socket. Raises nothing but cancellation."""
         try:
-            with self.scope, contextlib.suppress(OSError, PeerProtocolError, CertificateError):
+            with self.scope:
                 with trio.fail_after(_HANDSHAKE_S):
                     fast = await self._shake_hands()
                 await self._serve(fast=fast)
-        except (trio.TooSlowError, StorageError):
-            pass  # a peer that says nothing; or a release that cannot be loaded, which is logged
+        except Exception as error:
+            # One customer's connection must never end the others', whatever is wrong with it.
+            found = leaves(error)
+            self._note(found)
+            unexpected = [leaf for leaf in found if not isinstance(leaf, _EXPECTED)]
+            if unexpected:
+                log.error("connection failed", exc_info=unexpected[0])
         finally:
             self._leave()
             self._stream.close()
@@ -106,10 +120,12 @@ class Connection:
 
     async def _shake_hands(self) -> bool:
         await self._stream.handshake()
+        self.obstacle = Refusal.UNKNOWN_RELEASE
         swarm = await self._find_swarm(self._stream.server_name)
         if swarm is None:
             raise PeerProtocolError("no such release here")
-        self.licensed = self._admit(swarm)
+        self.licence_id, self.serial = self._admit(swarm)
+        self.obstacle = Refusal.PROTOCOL
         theirs = Handshake.parse(await self._stream.receive_exactly(peer_protocol.HANDSHAKE_BYTES))
         if theirs.info_hash != swarm.info_hash.truncated:
             raise PeerProtocolError("the handshake is for another release than TLS was")
@@ -120,28 +136,35 @@ class Connection:
         self.swarm = swarm
         return theirs.fast
 
-    def _admit(self, swarm: Swarm) -> Licensed:
-        """Raises CertificateError unless the peer holds a licence for the release."""
-        try:
-            leaf = x509.load_der_x509_certificate(self._stream.peer_certificate())
-            identity = certificates.identify(leaf)
-        except ValueError as error:
-            raise CertificateError("not a certificate") from error
+    def _admit(self, swarm: Swarm) -> tuple[LicenceId, int]:
+        """Licence and serial number. Raises CertificateError unless the release is licensed.
+
+        The scope ends with the certificate, which a live connection would outlive.
+        """
+        self.obstacle = Refusal.OTHER_RELEASE
+        leaf = certificates.load_der_certificate(self._stream.peer_certificate())
+        identity = certificates.identify(leaf)
         # Both, as libtorrent goes by the name and the tracker by the info-hash.
         ours = (swarm.name, swarm.info_hash)
         if not isinstance(identity, LicenceIdentity) or (identity.name, identity.info_hash) != ours:
             raise CertificateError("the certificate is for something else")
         now, not_after = self._clock(), leaf.not_valid_after_utc
-        if self._is_revoked(leaf.serial_number) or now > not_after:
-            raise CertificateError("the licence is not valid any more")
-        # A live connection would outlive its certificate.
+        if self._is_revoked(leaf.serial_number):
+            self.obstacle = Refusal.REVOKED
+            raise CertificateError("the licence was revoked")
+        if now > not_after:
+            self.obstacle = Refusal.EXPIRED
+            raise CertificateError("the certificate has ended")
+        if not self._takes(identity.licence_id):
+            self.obstacle = Refusal.DRAINING
+            raise CertificateError("no new customers")
         self.scope.deadline = trio.current_time() + (not_after - now).total_seconds()
-        return Licensed(str(identity.licence_id), leaf.serial_number, not_after)
+        return identity.licence_id, leaf.serial_number
 
     async def _serve(self, *, fast: bool) -> None:
         assert self.swarm is not None  # noqa: S101 - set by the handshake
         self.customer = self.swarm.spread.join(trio.current_time())
-        self.swarm.connections.add(self)
+        self.swarm.connections[self.customer] = self
         async with open_quiet_nursery() as nursery:
             nursery.start_soon(self._answer, self.swarm, fast)
             await self._listen(self.swarm, self.customer, fast=fast)
@@ -174,8 +197,7 @@ class Connection:
                             self._requests.remove(request)
                     case HashRequest():
                         # It has all hashes of pieces in its torrent; blocks are below them.
-                        self._told.append(peer_protocol.hash_reject(message))
-                        self._work.set()
+                        self._answer_later(peer_protocol.hash_reject(message))
                     case _:
                         pass
             if gained:
@@ -192,15 +214,23 @@ class Connection:
             and swarm.in_bounds(request)
             and swarm.spread.may_ask(customer, request.piece)
         )
+        if good:
+            self._check_room()
+            self._requests.append(request)
+            self._work.set()
+            return
+        swarm.counters.refused_requests += 1
+        if fast:
+            self._answer_later(peer_protocol.reject(request))
+
+    def _answer_later(self, message: bytes) -> None:
+        self._check_room()
+        self._told.append(message)
+        self._work.set()
+
+    def _check_room(self) -> None:
         if len(self._requests) + len(self._told) >= _MOST_REQUESTS:
             raise PeerProtocolError("more requests than anybody needs")
-        if good:
-            self._requests.append(request)
-        else:
-            swarm.counters.refused_requests += 1
-            if fast:
-                self._told.append(peer_protocol.reject(request))
-        self._work.set()
 
     async def _answer(self, swarm: Swarm, fast: bool) -> None:
         while True:
@@ -214,7 +244,6 @@ class Connection:
                 told, self._told = self._told, []
                 parts, payload_bytes = await self._blocks(swarm, fast=fast)
                 await self._stream.send(b"".join((*told, *parts)))
-                self.uploaded_bytes += payload_bytes
                 swarm.counters.uploaded_bytes += payload_bytes
 
     async def _blocks(self, swarm: Swarm, *, fast: bool) -> tuple[list[bytes | memoryview], int]:
@@ -225,24 +254,28 @@ class Connection:
             request = self._requests.popleft()
             piece = swarm.at_hand(request.piece)
             if piece is None:
-                try:
-                    piece = await swarm.fetch(request.piece)
-                except StorageError as error:
-                    swarm.withhold(request.piece, error)
-                    if fast:
-                        parts.append(peer_protocol.reject(request))
-                    continue
+                piece = await swarm.fetch(request.piece)
+            if piece is None:
+                if fast:
+                    parts.append(peer_protocol.reject(request))
+                continue
             begin = request.begin_bytes
             parts.append(peer_protocol.piece_header(request))
             parts.append(memoryview(piece)[begin : begin + request.length_bytes])
             size += request.length_bytes
         if size:
-            await self._pace.take(size)
+            await self._pace.take(size, swarm.flow)
         return parts, size
+
+    def _note(self, errors: Sequence[BaseException]) -> None:
+        if any(isinstance(error, trio.TooSlowError) for error in errors):
+            self.obstacle = Refusal.SILENT
+        elif any(isinstance(error, StorageError) for error in errors):
+            self.obstacle = Refusal.UNAVAILABLE
 
     def _leave(self) -> None:
         if self.swarm is not None and self.customer is not None:
-            self.swarm.connections.discard(self)
+            del self.swarm.connections[self.customer]
             self.swarm.spread.leave(self.customer)
 
 

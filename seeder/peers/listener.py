@@ -1,21 +1,22 @@
 """Where customers come in: TLS on listening sockets, as many connections as the node can bear."""
 
-import contextlib
 import datetime as dt
-import errno
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import trio
 
-from client_lib.transport.stream import PeerStream
+from client_lib.transport.listening import accept_clients
+from client_lib.transport.stream import AcceptedStream
+from client_lib.wire.licence import LicenceId
 from seeder.peers.connection import Connection, FindSwarm
 from seeder.peers.pace import Pace
+from seeder.peers.refusal import Refusal
 
-_ACCEPTS_PER_TURN = 16
-_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _TCP_NOTSENT_LOWAT = 25
 _UNSENT_BYTES = 128 << 10
 """What may wait in the kernel beyond what the line has under way: what is sent next stays ours to
@@ -34,60 +35,60 @@ class Listener:
         pace: Pace,
         clock: Callable[[], dt.datetime],
         max_connections: int,
+        takes: Callable[[LicenceId], bool] = lambda _: True,
     ) -> None:
-        """`context` demands certificates of the swarm CA; what it presents may be renewed."""
+        """`context` demands certificates of the swarm CA; what it presents may be renewed.
+
+        `takes`: whether a customer with a valid licence is wanted.
+        """
         context.sni_callback = _remember_name
         self._context = context
         self._find_swarm = find_swarm
         self._is_revoked = is_revoked
+        self._takes = takes
         self._pace = pace
         self._clock = clock
         self._max_connections = max_connections
         self.connections: set[Connection] = set()
-        self.refused = 0
-        """Connections that never became a customer's: no licence, or no room."""
+        self.refused: Counter[Refusal] = Counter()
+        """Connections that never became a customer's."""
+        self.revoked_cuts = 0
+        """Connections that stood, and were ended because the licence was revoked."""
 
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Accept on all sockets, for ever. Closes them, and every connection."""
         async with trio.open_nursery() as connections:
+
+            def admit(accepted: socket.socket, _: object) -> None:
+                self._admit(accepted, connections)
+
             for listening in sockets:
-                connections.start_soon(self._accept, listening, connections)
+                connections.start_soon(
+                    partial(accept_clients, listening, admit, on_exhausted=_no_room)
+                )
+
+    @property
+    def licences(self) -> frozenset[LicenceId]:
+        """Those of the customers who are there."""
+        return frozenset(
+            connection.licence_id
+            for connection in self.connections
+            if connection.licence_id is not None and connection.swarm is not None
+        )
 
     def cut_revoked(self) -> None:
         """End the connections whose certificate was revoked."""
         for connection in self.connections:
-            licensed = connection.licensed
-            if licensed is not None and self._is_revoked(licensed.serial):
+            if connection.serial is not None and self._is_revoked(connection.serial):
+                self.revoked_cuts += not connection.scope.cancel_called
                 connection.scope.cancel()
-
-    async def _accept(self, listening: socket.socket, connections: trio.Nursery) -> None:
-        with contextlib.closing(listening):
-            try:
-                while True:
-                    await trio.lowlevel.wait_readable(listening)
-                    for _ in range(_ACCEPTS_PER_TURN):
-                        try:
-                            accepted, _ = listening.accept()
-                        except BlockingIOError:
-                            break
-                        except OSError as error:
-                            if error.errno in _OUT_OF_FILES:
-                                structlog.get_logger().warning(
-                                    "accept failed", reason=error.strerror
-                                )
-                                await trio.sleep(0.1)
-                            break  # otherwise the client has gone already
-                        self._admit(accepted, connections)
-            finally:
-                trio.lowlevel.notify_closing(listening)
 
     def _admit(self, accepted: socket.socket, connections: trio.Nursery) -> None:
         if len(self.connections) >= self._max_connections:
-            self.refused += 1
+            self.refused[Refusal.NO_ROOM] += 1
             accepted.close()
             return
         try:
-            accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             tls = self._context.wrap_socket(
@@ -97,9 +98,10 @@ class Listener:
             accepted.close()
             return
         connection = Connection(
-            PeerStream(tls),
+            AcceptedStream(tls),
             find_swarm=self._find_swarm,
             is_revoked=self._is_revoked,
+            takes=self._takes,
             pace=self._pace,
             clock=self._clock,
         )
@@ -111,7 +113,12 @@ class Listener:
             await connection.run()
         finally:
             self.connections.discard(connection)
-            self.refused += connection.swarm is None
+            if connection.swarm is None:
+                self.refused[connection.obstacle] += 1
+
+
+def _no_room(reason: str) -> None:
+    structlog.get_logger().warning("accept failed", reason=reason)
 
 
 def _remember_name(tls: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:

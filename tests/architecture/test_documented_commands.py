@@ -25,7 +25,7 @@ import trio
 
 from tests.architecture.documents import ROOT, Block, blocks
 
-_PORTS = ("8443", "8444", "6881")
+_PORTS = ("8443", "8444", "6881", "9101")
 _RUN_S, _START_S = 120, 60
 
 
@@ -41,7 +41,11 @@ def _marks(block: Block) -> dict[str, str]:
 
 DOCUMENTS = [
     path
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md")))
+    for path in (
+        ROOT / "README.md",
+        *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+        *sorted((ROOT / "docs" / "deploy").glob("*.md")),
+    )
     if runnable(path)
 ]
 

@@ -2,8 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from client_lib.download.library import DeviceLibrary, Service
+from client_lib.wire.licensing_api import Library
+from tests.unit.client_lib.download.licences import licence
 
 _SAY_MODULES = "import sys; print(*sys.modules)"
 # Says, for every module of ours, whether its own code imports a forbidden one.
@@ -36,9 +41,37 @@ def test_licensing_and_tracker_load_neither_libtorrent_nor_the_swarm(module: str
 
 
 def test_the_client_loads_no_service_and_no_service_library() -> None:
-    loaded = loaded_by("import client_lib.download, client_lib.cli.commands")
+    loaded = loaded_by("import client_lib.download.client, client_lib.cli.commands")
     roots = {name.partition(".")[0] for name in loaded}
     assert not roots & {"licensing", "seeder", "tracker", "litestar", "anycorn", "jwt", "structlog"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "client_lib.cli.app",
+        "client_lib.cli.listing",
+        "client_lib.download",
+        "client_lib.download.account",
+    ],
+)
+def test_listing_licences_loads_no_swarm_no_certificates_and_no_rich_tables(module: str) -> None:
+    loaded = loaded_by(f"import {module}")
+    assert module in loaded
+    heavy = ("libtorrent", "cryptography", "rich.console", "keyring", "urllib.request", "asyncio")
+    assert not [name for name in loaded if name.startswith(heavy)]
+
+
+def test_list_runs_without_what_it_does_not_need(tmp_path: Path) -> None:
+    library = DeviceLibrary(tmp_path)
+    library.keep_service(Service("https://shop.example"))
+    library.keep_licences(Library((licence(),)))
+    arguments = ["albumswarm", "list", "--offline", "--data", str(tmp_path)]
+    run = f"import sys; sys.argv = {arguments}; from client_lib.__main__ import main"
+    loaded = loaded_by(f"{run}\ntry: main()\nexcept SystemExit: pass")
+    assert "client_lib.cli.listing" in loaded
+    assert not {name.partition(".")[0] for name in loaded} & {"libtorrent", "cryptography"}
+    assert not loaded & {"rich.console", "rich.table", "rich.markdown"}
 
 
 def test_wire_loads_neither_trio_nor_libtorrent() -> None:

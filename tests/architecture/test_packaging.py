@@ -1,13 +1,17 @@
 """Two distributions from one tree: albumswarm, and the embedders' albumswarm-client."""
 
 import importlib.metadata
+import subprocess
+import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.architecture.documents import ROOT
 
@@ -39,6 +43,38 @@ def test_both_distributions_list_the_same_client_dependencies() -> None:
     whole, client = project(ROOT), project(ROOT / "client_lib")
     assert whole["dependencies"] == client["dependencies"]
     assert whole["requires-python"] == client["requires-python"]
+    extras = client["optional-dependencies"]
+    assert extras == {name: whole["optional-dependencies"][name] for name in extras}
+
+
+def test_the_client_library_needs_at_most_twelve_distributions() -> None:
+    needed = everything_needed(project(ROOT / "client_lib")["dependencies"])
+    assert len(needed) <= 12, sorted(needed)
+    assert not needed & {"cyclopts", "rich", "keyring", "httpx2", "anyio"}
+
+
+def everything_needed(requirements: Iterable[str]) -> set[str]:
+    """Names of the distributions that pip installs for them, by what is installed here."""
+    needed: set[str] = set()
+    waiting = [Requirement(requirement) for requirement in requirements]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if applies and name not in needed:
+            needed.add(name)
+            waiting += map(Requirement, importlib.metadata.requires(name) or [])
+    return needed
+
+
+def test_command_without_its_extra_says_what_to_install() -> None:
+    hidden = (
+        "import sys; sys.modules['cyclopts'] = None; from client_lib.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count(b"\n") == 1
+    assert b"pip install 'albumswarm-client[cli]'" in done.stderr
 
 
 def test_every_dependency_has_a_lower_bound_and_a_tested_version() -> None:
@@ -53,7 +89,7 @@ def test_every_dependency_has_a_lower_bound_and_a_tested_version() -> None:
         if "==" in line
     }
     for requirement in wanted:
-        name, bound, _ = requirement.partition(">=")
+        name, bound, _ = requirement.partition(";")[0].partition(">=")
         if not name.startswith("albumswarm["):
             assert bound, f"{requirement}: no lower bound"
             without_extra = name.partition("[")[0].lower().replace("_", "-")

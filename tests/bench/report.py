@@ -47,7 +47,7 @@ def machine() -> str:
     )
 
 
-def publish(name: str, figures: Sequence[Figure], *, against: str) -> None:
+def publish(name: str, figures: Sequence[Figure], *, against: str, folder: Path = FOLDER) -> None:
     """Print the table and write the JSON file."""
     table = Table(title=f"{name} on {machine()}")
     for heading in ("figure", "median", "unit", against, "ratio"):
@@ -57,6 +57,6 @@ def publish(name: str, figures: Sequence[Figure], *, against: str) -> None:
         ratio = "" if each.ratio is None else f"{each.ratio:g}"
         table.add_row(each.name, f"{each.value:g}", each.unit, peer, ratio)
     Console(width=110).print(table)
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     document = {"machine": machine(), "figures": [asdict(each) for each in figures]}
-    (FOLDER / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -55,3 +55,28 @@ async def test_a_node_killed_in_the_middle_is_replaced_by_another(tmp_path: Path
             assert uploaded_bytes(survivor) > 0
     for event in finished:
         assert digests(Path(event["folder"])) == digests(album)
+
+
+async def test_every_customer_of_a_flash_crowd_finishes_when_one_node_of_three_is_killed(
+    tmp_path: Path,
+) -> None:
+    album = write_album(tmp_path / "album", {f"{n:02d}.flac": 6 * MB for n in range(6)})
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(trio.fail_after(120))
+        network = await stack.enter_async_context(
+            open_network(tmp_path / "net", seeder_upload_bytes_s=2 * MB)
+        )
+        nodes = [(network.processes["albumswarm-seeder"], network.seeder_data)]
+        for node_id in ("seeder-2", "seeder-3"):
+            nodes.append(await stack.enter_async_context(another_node(network, node_id)))
+        await publish(network, album)
+        customers = [await buy(network, f"customer-{n}", RELEASE) for n in range(4)]
+        crowd = [await stack.enter_async_context(getting(customer)) for customer in customers]
+        for get in crowd:
+            await get.wait_event("progress", at_least=2 * MB)
+        busiest, _ = max(nodes, key=lambda node: uploaded_bytes(node[1]))
+        await kill(busiest)
+        finished = [await get.wait_event("finished") for get in crowd]
+        assert sum(uploaded_bytes(data) > 0 for _, data in nodes) >= 2
+    for event in finished:
+        assert digests(Path(event["folder"])) == digests(album)

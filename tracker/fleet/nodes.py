@@ -13,7 +13,6 @@ SILENCE_S = 6.0
 MAX_NODES = 1_000
 _MAX_POLLS_OF_NODE = 4
 _MOST_REMEMBERED = 100_000
-_NOBODY = (b"", b"")
 
 
 @dataclass(slots=True)
@@ -78,14 +77,15 @@ class Fleet:
             self._entries.clear()
         return bool(silent)
 
-    def entries(self, info_hash: TruncatedInfoHash, leechers: int) -> tuple[bytes, bytes]:
+    def entries(self, info_hash: TruncatedInfoHash, leechers: int) -> tuple[bytes, bytes] | None:
         """Compact entries (IPv4, IPv6) of the seeders that a swarm's customers shall know.
 
-        Those that serve it and those that stand by (`client_lib.wire.placement`). Remembered until
-        the fleet changes: working it out takes 2 µs for every seeder there is.
+        Those that serve it and those that stand by (`client_lib.wire.placement`): none at all while
+        all of them drain; None if nobody polls. Remembered until the fleet changes: working it out
+        takes 2 µs for every seeder there is.
         """
         if not self._nodes:
-            return _NOBODY
+            return None
         count = active_count(leechers) + STANDBYS
         key = (info_hash, count)
         entries = self._entries.get(key)

@@ -16,7 +16,6 @@ from prometheus_client.registry import Collector
 
 from tracker.operating.status import WorkerStatus
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PREFIX = "albumswarm_tracker_"
 
 

@@ -1,10 +1,9 @@
 """A peer of a benchmark: libtorrent with the client's settings, or with its own defaults.
 
-Prints the seconds from the common start until it was complete, then goes on giving until the stop
-file appears, and writes what it sent.
+As a customer it has one release to get, and goes on giving afterwards. As plain libtorrent's seeder
+it has all releases.
 """
 
-import contextlib
 import json
 import sys
 import time
@@ -13,14 +12,11 @@ from typing import Any
 
 import libtorrent as lt
 
-from client_lib.swarm.settings import (
-    FFDHE2048_PEM,
-    SessionSettings,
-    limit_every_peer,
-    settings_pack,
-)
+from client_lib.swarm.hardening import FFDHE2048_PEM, limit_every_peer, settings_pack
+from client_lib.swarm.settings import SessionSettings
+from tests.bench.swarm.process import PEER_PORT, Diary, say_ready, wait_start
 
-PORT = 6881
+_LOOKED_EVERY_S = 0.05
 _PLAIN: dict[str, Any] = {
     # What a sealed swarm needs, and nothing that is tuned.
     "enable_dht": False,
@@ -37,16 +33,47 @@ def main(order: dict[str, Any]) -> None:
     """Take part as ordered."""
     address = order["address"]
     if order["plain"]:
-        pack: Any = _PLAIN | {"listen_interfaces": f"{address}:{PORT}s"}
+        pack: Any = _PLAIN | {"listen_interfaces": f"{address}:{PEER_PORT}s"}
     else:
-        pack = dict(settings_pack(SessionSettings(listen_host=address, listen_port=PORT)))
+        pack = dict(settings_pack(SessionSettings(listen_host=address, listen_port=PEER_PORT)))
         del pack["alert_mask"]
     pack["enable_ip_notifier"] = False  # in a namespace it would close the listening socket
     session = lt.session(pack)
     limit_every_peer(session)
-    params = lt.load_torrent_buffer(Path(order["torrent"]).read_bytes())
+    torrents = [_add(session, order, path) for path in order["torrents"]]
+    if order["complete"]:  # a seeder is there before its customers
+        _resume(torrents)
+    say_ready()
+    diary = Diary(order, wait_start(order))
+    if not order["complete"]:
+        _resume(torrents)
+    while not diary.over():
+        if diary.due():
+            diary.note(*_moved(torrents, order))
+        if diary.finished_s is None and not order["complete"] and torrents[0].status().is_seeding:
+            diary.finish()
+        time.sleep(_LOOKED_EVERY_S)
+    diary.close(*_moved(torrents, order))
+
+
+def _moved(torrents: list[lt.torrent_handle], order: dict[str, Any]) -> tuple[int, int]:
+    """What a customer got and gave; what a seeder gave."""
+    statuses = [torrent.status() for torrent in torrents]
+    given_bytes = sum(status.total_payload_upload for status in statuses)
+    if order["complete"]:
+        return given_bytes, given_bytes
+    return sum(status.total_payload_download for status in statuses), given_bytes
+
+
+def _resume(torrents: list[lt.torrent_handle]) -> None:
+    for torrent in torrents:
+        torrent.resume()
+
+
+def _add(session: lt.session, order: dict[str, Any], path: str) -> lt.torrent_handle:
+    params = lt.load_torrent_buffer(Path(path).read_bytes())
     params.save_path = order["folder"]
-    params.trackers = []
+    params.trackers = [order["tracker"]]
     params.flags &= ~lt.torrent_flags.auto_managed
     params.flags |= lt.torrent_flags.paused
     if order["complete"]:
@@ -54,20 +81,8 @@ def main(order: dict[str, Any]) -> None:
     torrent = session.add_torrent(params)
     certificate, key = (Path(order["credential"] + end).read_text() for end in (".crt", ".key"))
     torrent.set_ssl_certificate_buffer(certificate, key, FFDHE2048_PEM)
-    time.sleep(max(0.0, order["start_at"] - time.time()))
-    torrent.resume()
-    for peer in order["peers"]:
-        torrent.connect_peer((peer, PORT))
-    told = bool(order["complete"])
-    while not Path(order["stop"]).exists():
-        if not told and torrent.status().is_seeding:
-            sys.stdout.write(f"{time.time() - order['start_at']:.2f}\n")
-            sys.stdout.flush()
-            told = True
-        time.sleep(0.05)
-    Path(order["report"]).write_text(json.dumps(torrent.status().total_payload_upload))
+    return torrent
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        main(json.loads(sys.argv[1]))
+    main(json.loads(sys.argv[1]))

@@ -1,9 +1,9 @@
-"""The seeder of a benchmark: our node's listener and policy on one release, without services."""
+"""The seeder of a benchmark: our node's listener and policy on some releases, without services."""
 
-import contextlib
 import json
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +18,64 @@ from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.peers.swarm import Swarm
 from seeder.piece_memory import PieceMemory
-from tests.bench.swarm.customer import PORT
+from tests.bench.swarm.process import PEER_PORT, Diary, say_ready, wait_start
 from tests.pki import utc_now
 
 _ROUND_S = 0.5  # as `seeder.node`
+_CACHE_BYTES = 256 << 20
 
 
 async def main(order: dict[str, Any]) -> None:
-    """Serve until the stop file appears, then write how many bytes left."""
-    torrent = Metainfo.from_bytes(Path(order["torrent"]).read_bytes())
-    swarm = Swarm(
-        torrent,
-        FolderOrigin(Path(order["folder"])),
-        PieceMemory(128 << 20),
-        Policy(order["policy"]).tuning(),
-        rng=random.Random(1),
-        on_damage=lambda name, problem: sys.exit(f"{name}: {problem}"),
-    )
+    """Serve until the stop file appears, then report how many bytes left."""
+    torrents = [Metainfo.from_bytes(Path(path).read_bytes()) for path in order["torrents"]]
+    swarms = dict(_swarms(order, torrents))
 
     async def find(name: str) -> Swarm | None:
         await trio.lowlevel.checkpoint()
-        return swarm if name == torrent.info_hash.hex[:40] else None
+        return swarms.get(name)
 
-    credential = Path(order["credential"] + ".pem")
+    pace = Pace(order["upload_limit_bytes_s"])
     listener = Listener(
-        mutual_server_context(credential, torrent.ssl_cert),
+        mutual_server_context(Path(order["credential"] + ".pem"), torrents[0].ssl_cert),
         find_swarm=find,
         is_revoked=lambda _: False,
-        pace=Pace(0),
+        pace=pace,
         clock=utc_now,
         max_connections=1_000,
     )
+
+    def uploaded_bytes() -> int:
+        return sum(swarm.counters.uploaded_bytes for swarm in swarms.values())
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listener.serve, await open_sockets(order["address"], PORT))
-        while not Path(order["stop"]).exists():
-            swarm.spread.measure(trio.current_time())
-            for connection in list(swarm.connections):
-                connection.tell()
+        nursery.start_soon(listener.serve, await open_sockets(order["address"], PEER_PORT))
+        say_ready()
+        diary = Diary(order, await trio.to_thread.run_sync(wait_start, order))
+        while not diary.over():
+            for swarm in swarms.values():
+                swarm.act(trio.current_time(), spare=pace.spare)
+            if diary.due():
+                diary.note(uploaded_bytes())
             await trio.sleep(_ROUND_S)
         nursery.cancel_scope.cancel()
-    Path(order["report"]).write_text(json.dumps(swarm.counters.uploaded_bytes))
+    diary.close(uploaded_bytes())
+
+
+def _swarms(order: dict[str, Any], torrents: list[Metainfo]) -> Iterator[tuple[str, Swarm]]:
+    origin, memory = FolderOrigin(Path(order["folder"])), PieceMemory(_CACHE_BYTES)
+    for torrent in torrents:
+        yield (
+            torrent.info_hash.hex[:40],
+            Swarm(
+                torrent,
+                origin,
+                memory,
+                Policy(order["policy"]).tuning(),
+                rng=random.Random(1),
+                on_problem=lambda name, problem: sys.exit(f"{name}: {problem}"),
+            ),
+        )
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        trio.run(main, json.loads(sys.argv[1]))
+    trio.run(main, json.loads(sys.argv[1]))

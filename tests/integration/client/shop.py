@@ -12,6 +12,7 @@ import trio
 from cryptography import x509
 
 from client_lib.download import Client, ClientSettings, SessionSettings, open_client
+from client_lib.protection import Protection
 from client_lib.wire import bencode, certificates
 from client_lib.wire.certificates import LicenceIdentity, SignerIdentity
 from client_lib.wire.licence import LicenceId
@@ -50,6 +51,7 @@ class Shop:
     peers: tuple[tuple[str, int], ...] = ()
     announced: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    web_seeds: tuple[str, ...] = ()
 
     def sell(
         self, number: int = 1, *, album: Album | None = None, title: str | None = None
@@ -76,7 +78,7 @@ class Shop:
         pki = pki or self.album.pki
         signer = pki.issue(SignerIdentity(1, STORE))
         url = f"{self.tracker_url}/announce/{licence_id}"
-        what = Stamp(licence_id, album.name, ((url,),), utc_now())
+        what = Stamp(licence_id, album.name, ((url,),), utc_now(), self.web_seeds)
         return stamp(
             album.metainfo, what, store=STORE, certificate=signer.certificate, key=signer.key
         )
@@ -147,7 +149,7 @@ class Customer:
 
 @contextlib.asynccontextmanager
 async def customer(
-    shop: Shop, folder: Path, *, patience_s: float = 600.0
+    shop: Shop, folder: Path, *, patience_s: float = 600.0, secrets: Protection | None = None
 ) -> AsyncIterator[Customer]:
     """A device of the shop; `folder` is kept from one time to the next."""
     folder.mkdir(exist_ok=True)
@@ -159,6 +161,7 @@ async def customer(
             licensing_ca=shop.album.pki.ca_pem,
             session=SessionSettings(listen_port=port, listen_host=HOST),
             patience_s=patience_s,
+            secrets=secrets,
         )
         async with open_client(settings) as client:
             yield Customer(client, port)

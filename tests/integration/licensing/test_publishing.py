@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from client_lib.errors import LicensingRefused
 from client_lib.wire import certificates
 from client_lib.wire.certificates import HostIdentity, SeederIdentity
 from client_lib.wire.crl import RevocationList
@@ -68,7 +69,11 @@ def _announcing(draft: Draft) -> None:
     draft.torrent[b"announce"] = b"https://tracker.example/announce"
 
 
-@pytest.mark.parametrize("spoil", [_other_name, _other_ca, _public, _announcing])
+def _with_web_seed(draft: Draft) -> None:
+    draft.torrent[b"url-list"] = [b"https://seed.example/releases/"]
+
+
+@pytest.mark.parametrize("spoil", [_other_name, _other_ca, _public, _announcing, _with_web_seed])
 async def test_torrent_that_does_not_fit_is_refused(service: Running, spoil: Any) -> None:  # noqa: ANN401
     draft = service.draft()
     spoil(draft)
@@ -115,6 +120,27 @@ async def test_keys_open_only_what_their_role_needs(service: Running) -> None:
             answer = await http.get("/v1/releases")
             assert problem(answer) is ProblemType.API_KEY_REFUSED
             assert answer.status_code == 401
+
+
+async def test_a_web_seed_gets_a_certificate_for_the_host_names_of_its_seeders_key(
+    service: Running,
+) -> None:
+    with_hosts = await service.api_key(Role.SEEDER, "localhost", key_id="seeder-1")
+    csr = certificates.make_csr(certificates.new_key())
+    async with service.client(with_hosts) as client:
+        answers = [await client.host_certificate(csr), await client.web_seed_certificate(csr)]
+    leaves = [certificates.load_certificate(answer.certificate) for answer in answers]
+    assert [certificates.identify(leaf) for leaf in leaves] == [
+        SeederIdentity("seeder-1"),
+        HostIdentity("seeder-1", ("localhost",)),
+    ]
+    for key in (
+        await service.api_key(Role.SEEDER, key_id="seeder-2"),
+        await service.api_key(Role.TRACKER, "localhost", key_id="tracker-1"),
+    ):
+        async with service.client(key) as client:
+            with pytest.raises(LicensingRefused, match="of no web seed"):
+                await client.web_seed_certificate(csr)
 
 
 async def test_nodes_get_the_certificate_that_their_key_stands_for(service: Running) -> None:

@@ -17,6 +17,7 @@ from client_lib.swarm.settings import SessionSettings
 from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.transport.credential import Credential, obtain_credential
 from client_lib.transport.listening import open_sockets
+from client_lib.transport.revocations import RevocationFeed
 from client_lib.transport.tls import client_context, mutual_server_context
 from client_lib.wire import certificates
 from client_lib.wire.certificates import LicenceIdentity
@@ -27,12 +28,13 @@ from seeder.announcing import Announced, Announcements
 from seeder.catalogue import Catalogue
 from seeder.fleet import Fleet
 from seeder.node import Node, Policy
+from seeder.observer import Observer
 from seeder.origins.folder import FolderOrigin
 from seeder.origins.origin import Origin
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
-from seeder.publish import Release, publish
-from seeder.status import NodeState, ReleaseStatus
+from seeder.publish import Press, Release, publish
+from seeder.status import ReleaseStatus
 from tests.pki import Leaf, SwarmPki, utc_now
 from tests.unit.seeder.fake_licensing import FakeLicensing
 
@@ -100,7 +102,7 @@ class NodeRig:
         album = make_album(self.root / f"album {release_id}", size_bytes=size_bytes)
         release = Release(album, ReleaseId(release_id), AudioFormat("flac"))
         async with self.licensing.client() as client:
-            entry = (await publish(release, origin=self.origin, licensing=client)).entry
+            entry = (await publish(release, Press(self.origin, client))).entry
         return self.licensing.torrents[entry.name]
 
     async def credential(self) -> Credential:
@@ -138,6 +140,7 @@ class NodeRig:
             Fleet("seeder-1", port, 0, ()),
             credential,
             policy=policy or Policy(),
+            pace=Pace(upload_limit_bytes_s),
             cache_bytes=1 << 20,
             clock=clock,
             rng=rng,
@@ -147,9 +150,10 @@ class NodeRig:
             context,
             find_swarm=node.shelf.find,
             is_revoked=lambda serial: serial in self.revoked,
-            pace=Pace(upload_limit_bytes_s),
+            pace=node.pace,
             clock=clock,
             max_connections=20,
+            takes=node.takes,
         )
         with contextlib.closing(catalogue):
             async with open_quiet_nursery() as nursery:
@@ -158,7 +162,11 @@ class NodeRig:
                 announcements = Announcements(nursery, outward, who, rng=rng)
                 nursery.start_soon(node.run, announcements)
                 nursery.start_soon(listener.serve, sockets)
-                yield Serving(node, listener, context, port)
+                revocations = RevocationFeed(
+                    self.root / "crl.der", ca=self.licensing.pki.ca, grace_s=0
+                )
+                observer = Observer(node, listener, revocations, clock)
+                yield Serving(node, listener, observer, context, port)
                 await announcements.close()
                 nursery.cancel_scope.cancel()
 
@@ -169,11 +177,12 @@ class Serving:
 
     node: Node
     listener: Listener
+    observer: Observer
     context: ssl.SSLContext
     port: int
 
     def status(self, name: str = NAME) -> ReleaseStatus | None:
-        releases = self.node.snapshot(NodeState.SERVING, self.listener).releases
+        releases = self.observer.status().releases
         return {str(release.name): release for release in releases}.get(name)
 
     @property

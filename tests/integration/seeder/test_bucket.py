@@ -18,7 +18,7 @@ from seeder.origins.bucket import BucketOrigin, BucketPlace, open_bucket
 from seeder.origins.disk_cache import DiskCache
 from seeder.origins.folder import FolderOrigin
 from seeder.origins.pieces import PieceMap
-from seeder.publish import Release, publish
+from seeder.publish import Press, Release, publish
 from tests.integration.seeder.rig import (
     HOST,
     NAME,
@@ -118,8 +118,9 @@ async def test_album_is_published_to_a_bucket_once(rig: NodeRig, place: BucketPl
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     staging = FolderOrigin(rig.root / "publishing")
     async with rig.licensing.client() as client:
-        first = await publish(release, origin=staging, licensing=client, bucket=bucket)
-        again = await publish(release, origin=staging, licensing=client, bucket=bucket)
+        press = Press(staging, client, bucket)
+        first = await publish(release, press)
+        again = await publish(release, press)
         assert (first.new, again.entry) == (True, first.entry)
         torrent = bucket.torrent(NAME)
         assert torrent == rig.licensing.torrents[NAME]
@@ -132,7 +133,7 @@ async def test_album_is_published_to_a_bucket_once(rig: NodeRig, place: BucketPl
         assert not staging.releases()
         (album / "01.flac").write_bytes(b"other")
         with pytest.raises(StorageError, match="other content"):
-            await publish(release, origin=staging, licensing=client, bucket=bucket)
+            await publish(release, press)
     assert bucket.torrent(NAME) == torrent
 
 

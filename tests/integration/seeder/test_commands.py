@@ -104,9 +104,9 @@ class Shop:
         )
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[Serving]:
+    async def serving(self, *options: object) -> AsyncIterator[Serving]:
         command = [sys.executable, "-m", "seeder", "serve", "--port", "0", "--poll-s", "0.2"]
-        command += map(str, self.serve_options)
+        command += map(str, (*self.serve_options, *options))
         async with trio.open_nursery() as nursery:
             process: trio.Process = await nursery.start(
                 partial(trio.run_process, command, stderr=-1, check=False)
@@ -319,7 +319,19 @@ async def run_and_kill(command: list[str], staging: Path) -> None:
         ),
         (("serve", "--config", "{}/none.toml"), 2, "none.toml"),
         (("serve", "--config", "{}/bad.toml"), 2, "unknown key `uplod_limit`"),
+        (
+            ("serve", "--metrics-listen", "0.0.0.0:9", "--data", "{}/d", "--tracker", "https://a"),
+            2,
+            "on loopback",
+        ),
         (("status", "--data", "{}/d"), 1, "no seeder has served"),
+        (("status",), 2, "--data"),
+        (("drain", "--data", "{}/d"), 4, "no seeder serves from this folder"),
+        (("drain", "--data", "{}/d", "--deadline", "soon"), 2, "--deadline 'soon'"),
+        (("drain", "--data", "{}/d", "--undo", "--wait"), 2, "--undo and --wait"),
+        (("plan",), 2, "--purchases-per-day"),
+        (("plan", "--purchases-per-day", "-1"), 2, "purchases_per_day"),
+        (("plan", "--purchases-per-day", "1", "--album", "big"), 2, "'big' is not a rate"),
         (("publish", "{}/none", "--release", "A", "--format", "flac"), 1, "release id"),
         (("publish", "{}", "--release", "a"), 2, "--format"),
         (

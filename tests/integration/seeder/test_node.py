@@ -79,7 +79,7 @@ async def test_only_releases_in_catalogue_and_origin_are_served(rig: NodeRig, mi
     async with rig.node() as serving, customer(torrent, leaf, rig.root / "c") as (_, own):
         own.connect(HOST, serving.port)
         with trio.fail_after(PATIENCE_S):
-            await eventually(lambda: serving.listener.refused > 0)
+            await eventually(lambda: serving.listener.refused.total() > 0)
         assert serving.uploaded_bytes == 0
         assert own.status().downloaded_bytes == 0
 
@@ -136,6 +136,24 @@ async def test_corrupt_piece_is_never_sent_and_is_reported(rig: NodeRig) -> None
             assert serving.uploaded_bytes == whole_bytes
 
 
+async def test_piece_that_was_put_right_is_offered_again(rig: NodeRig) -> None:
+    torrent = await rig.publish()
+    meta = Metainfo.from_bytes(torrent)
+    leaf = licence_leaf(rig.licensing.pki, meta)
+    path = rig.origin.content(NAME) / "01.flac"
+    good = path.read_bytes()
+    path.write_bytes(good[:1_500_000] + bytes([good[1_500_000] ^ 1]) + good[1_500_001:])
+    with trio.fail_after(PATIENCE_S):
+        async with rig.node() as serving, customer(torrent, leaf, rig.root / "c") as (_, own):
+            serving.node.shelf.retry_s = 0.5
+            own.connect(HOST, serving.port)
+            await eventually(lambda: bool(serving.node.shelf.problems))
+            path.write_bytes(good)
+            await own.wait_complete()
+            assert not serving.node.shelf.problems
+            assert serving.uploaded_bytes == meta.size_bytes
+
+
 async def test_renewed_certificate_admits_customers_after_the_old_one_expired(
     rig: NodeRig,
 ) -> None:
@@ -149,7 +167,7 @@ async def test_renewed_certificate_admits_customers_after_the_old_one_expired(
         async with rig.node(credential=old) as serving:
             async with customer(torrent, leaf, rig.root / "c") as (_, own):
                 own.connect(HOST, serving.port)
-                await eventually(lambda: serving.listener.refused > 0)
+                await eventually(lambda: serving.listener.refused.total() > 0)
                 assert own.status().downloaded_bytes == 0
             async with rig.licensing.client() as client:
                 ca = rig.licensing.pki.ca

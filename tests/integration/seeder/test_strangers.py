@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from client_lib.wire import peer_protocol
 from client_lib.wire.announce import PeerId
@@ -101,7 +102,7 @@ async def test_wrong_certificate_gets_not_even_a_handshake(rig: NodeRig, which: 
                 async with shaking_hands(rig, serving, leaf, meta) as stream:
                     await stream.send_all(hello(meta.info_hash.truncated) + request(0))
                     received = await everything(stream)
-            await eventually(lambda: serving.listener.refused == 1)
+            await eventually(lambda: serving.listener.refused.total() == 1)
             assert received == b""
             assert serving.uploaded_bytes == 0
 
@@ -185,6 +186,8 @@ NONSENSE = {
     "a bitfield too short": b"\x00\x00\x00\x02\x05\xff",
     "a request of a wrong size": b"\x00\x00\x00\x02\x06\x00",
     "requests without end": request(0) * 2_100,
+    "hash requests without end": (b"\x00\x00\x00\x31\x15" + bytes(48))
+    * 400_000,  # more than all buffers hold
 }
 
 
@@ -213,3 +216,28 @@ async def test_unknown_server_name_is_refused(rig: NodeRig, name: str) -> None:
                 await stream.send_all(hello(meta.info_hash.truncated) + request(0))
                 assert await everything(stream) == b""
             assert serving.uploaded_bytes == 0
+
+
+async def test_what_goes_wrong_with_one_connection_is_logged_and_ends_no_other(
+    rig: NodeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta = Metainfo.from_bytes(await rig.publish())
+    leaf = licence(rig.licensing.pki, meta)
+    with trio.fail_after(PATIENCE_S):
+        async with rig.node() as serving, shaking_hands(rig, serving, leaf, meta) as good:
+            await good.send_all(hello(meta.info_hash.truncated))
+            offered = await _offered(good)
+
+            def broken(*_: object) -> None:
+                raise LookupError("a defect of ours")
+
+            monkeypatch.setattr(Handshake, "parse", broken)
+            with capture_logs() as logs:
+                async with shaking_hands(rig, serving, leaf, meta) as stream:
+                    await stream.send_all(hello(meta.info_hash.truncated))
+                    assert await everything(stream) == b""
+                await eventually(lambda: len(serving.listener.connections) == 1)
+            assert [entry["event"] for entry in logs] == ["connection failed"]
+            await good.send_all(request(min(offered)))
+            assert len(await good.receive_some()) > 0
+            await eventually(lambda: serving.uploaded_bytes == 16_384)

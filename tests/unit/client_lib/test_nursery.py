@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from client_lib.errors import DownloadError, StorageError
-from client_lib.nursery import open_quiet_nursery
+from client_lib.nursery import leaves, open_quiet_nursery
 
 
 async def fail(error: Exception) -> None:
@@ -83,3 +83,9 @@ async def test_body_without_error_waits_for_its_tasks() -> None:
     async with open_quiet_nursery() as nursery:
         nursery.start_soon(task)
     assert done == ["task"]
+
+
+def test_leaves_of_nested_groups() -> None:
+    a, b, c = OSError("a"), ValueError("b"), KeyError("c")
+    assert leaves(ExceptionGroup("x", [a, ExceptionGroup("y", [b, c])])) == [a, b, c]
+    assert leaves(a) == [a]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_lib.errors import StorageError
+from client_lib.passphrase import Passphrase
 from licensing.backups.sealed import (
     CHUNK_BYTES,
     MAGIC,
@@ -15,7 +16,6 @@ from licensing.backups.sealed import (
     SealedReader,
     SealingWriter,
 )
-from licensing.passphrase import Passphrase
 
 PASSPHRASE = Passphrase(b"correct horse")
 HEADER_BYTES = len(MAGIC) + 3 + 16

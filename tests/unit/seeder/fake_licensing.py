@@ -1,12 +1,14 @@
 """Licensing's API as the seeder uses it, in memory, behind the real `LicensingClient`."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
-import httpx2
 import msgspec
+import trio
 
+from client_lib.errors import UnreachableError
+from client_lib.transport.http import HttpAnswer
 from client_lib.transport.licensing_client import LicensingClient
 from client_lib.wire.certificates import SeederIdentity, certificate_pem, issue, public_key_from_csr
 from client_lib.wire.licensing_api import (
@@ -36,38 +38,54 @@ class FakeLicensing:
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[LicensingClient]:
-        transport = httpx2.MockTransport(self._answer)
-        async with httpx2.AsyncClient(transport=transport, base_url=URL) as http:
-            yield LicensingClient(http, URL)
+        await trio.lowlevel.checkpoint()
+        yield LicensingClient(self, URL)
 
-    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+    async def ask(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        max_bytes: int,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpAnswer:
+        """`client_lib.transport.http.Http`, answered here."""
+        await trio.lowlevel.checkpoint()
         if self.away:
-            raise httpx2.ConnectError("connection refused")
-        parts = request.url.path.strip("/").split("/")
-        match request.method, parts:
+            raise UnreachableError(service, "connection refused")
+        answer = self._answer(method, path, body or b"")
+        assert len(answer.body) <= max_bytes
+        return answer
+
+    def _answer(self, method: str, path: str, body: bytes) -> HttpAnswer:
+        path, _, query = path.partition("?")
+        parts = path.strip("/").split("/")
+        match method, parts:
             case "GET", ["v1", "ca"]:
-                return httpx2.Response(200, text=self.pki.ca_pem)
+                return HttpAnswer(200, {}, self.pki.ca_pem.encode())
             case "GET", ["v1", "releases"]:
-                return self._feed(int(request.url.params["since"]))
+                return self._feed(int(query.removeprefix("since=")))
             case "GET", ["v1", "releases", release_id, audio_format, "torrent"]:
                 torrent = self.torrents.get(f"{release_id}.{audio_format}")
                 if torrent is None:
                     return _problem(ProblemType.UNKNOWN_RELEASE, 404)
-                return httpx2.Response(200, content=torrent)
+                return HttpAnswer(200, {}, torrent)
             case "PUT", ["v1", "releases", release_id, audio_format]:
                 self.before_publish()
-                publication = msgspec.json.decode(request.content, type=Publication)
+                publication = msgspec.json.decode(body, type=Publication)
                 return self.register(f"{release_id}.{audio_format}", publication)
             case "POST", ["v1", "hosts", "certificate"]:
-                return self._certificate(request.content)
+                return self._certificate(body)
         return _problem(ProblemType.NOT_FOUND, 404)
 
-    def _feed(self, since: int) -> httpx2.Response:
+    def _feed(self, since: int) -> HttpAnswer:
         page = tuple(entry for entry in self.entries if entry.sequence > since)[:PAGE]
         next_since = page[-1].sequence if page else since
         return _json(200, CataloguePage(page, next_since))
 
-    def register(self, name: str, publication: Publication) -> httpx2.Response:
+    def register(self, name: str, publication: Publication) -> HttpAnswer:
         torrent = Metainfo.from_bytes(publication.torrent)
         known = {entry.name: entry for entry in self.entries}.get(torrent.name)
         if known is not None:
@@ -90,7 +108,7 @@ class FakeLicensing:
         self.torrents[torrent.name] = publication.torrent
         return _json(201, entry)
 
-    def _certificate(self, body: bytes) -> httpx2.Response:
+    def _certificate(self, body: bytes) -> HttpAnswer:
         csr = msgspec.json.decode(body, type=CertificateRequest).csr
         self.certificates_issued += 1
         leaf = issue(
@@ -110,10 +128,10 @@ class FakeLicensing:
         return _json(201, answer)
 
 
-def _json(status: int, value: object) -> httpx2.Response:
-    return httpx2.Response(status, content=msgspec.json.encode(value))
+def _json(status: int, value: object) -> HttpAnswer:
+    return HttpAnswer(status, {}, msgspec.json.encode(value))
 
 
-def _problem(type_: ProblemType, status: int) -> httpx2.Response:
+def _problem(type_: ProblemType, status: int) -> HttpAnswer:
     body = encode_problem(Problem(type=type_, title="Refused", status=status, detail=type_.name))
-    return httpx2.Response(status, content=body)
+    return HttpAnswer(status, {}, body)

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from client_lib.swarm.create import create_torrent
 from client_lib.wire.licensing_api import Publication
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName
 from seeder.origins.folder import FolderOrigin
-from seeder.publish import Published, Release, Step, publish
+from seeder.placing import Step
+from seeder.publish import Press, Published, Release, publish
 from seeder.staging import staging_folder
 from tests.unit.seeder.fake_licensing import FakeLicensing
 
@@ -59,7 +61,7 @@ def licensing() -> FakeLicensing:
 async def run(album: Path, origin: FolderOrigin, licensing: FakeLicensing) -> Published:
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     async with licensing.client() as client:
-        return await publish(release, origin=origin, licensing=client)
+        return await publish(release, Press(origin, client))
 
 
 async def test_published_album_is_in_the_origin_and_registered(
@@ -69,10 +71,7 @@ async def test_published_album_is_in_the_origin_and_registered(
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     async with licensing.client() as client:
         result = await publish(
-            release,
-            origin=origin,
-            licensing=client,
-            on_progress=lambda *step: steps.append(step),
+            release, Press(origin, client, on_progress=lambda *step: steps.append(step))
         )
     assert result.new
     assert result.entry.album.title == "My Album"
@@ -83,18 +82,28 @@ async def test_published_album_is_in_the_origin_and_registered(
         *(f"{NAME}/{path}" for path in files_below(album)),
     }
     assert (origin.root / f"{NAME}.torrent").read_bytes() == licensing.torrents[NAME]
-    assert (Step.COPYING, 270_000, 270_000) in steps
-    assert steps[-1] == (Step.HASHING, 270_000, 270_000)
+    assert {step for step, _, _ in steps} == {Step.COPYING}
+    assert steps[-1] == (Step.COPYING, 270_000, 270_000)
 
 
 async def test_publishing_identical_content_again_is_a_no_op(
     album: Path, origin: FolderOrigin, licensing: FakeLicensing
 ) -> None:
     first = await run(album, origin, licensing)
-    before = files_below(origin.root)
-    again = await run(album, origin, licensing)
+    before, writes = files_below(origin.root), origin.root.stat().st_mtime_ns
+    (origin.root / ".staging" / "lock").unlink()
+    steps: list[Step] = []
+    release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
+    async with licensing.client() as client:
+        again = await publish(
+            release, Press(origin, client, on_progress=lambda step, *_: steps.append(step))
+        )
     assert (again.new, again.entry) == (False, first.entry)
+    assert set(steps) == {Step.HASHING}
     assert files_below(origin.root) == before
+    # Not even a staging folder was made, let alone a copy.
+    assert origin.root.stat().st_mtime_ns == writes
+    assert list((origin.root / ".staging").iterdir()) == []
     assert len(licensing.entries) == 1
 
 
@@ -125,14 +134,14 @@ async def test_release_that_licensing_refuses_is_not_kept(
     album: Path, origin: FolderOrigin, licensing: FakeLicensing, tmp_path: Path
 ) -> None:
     """Somebody else registers other content while we copy."""
-    other = tmp_path / "other" / NAME
-    other.mkdir(parents=True)
+    other = tmp_path / "other"
+    other.mkdir()
     (other / "a").write_bytes(b"a")
     (other / "b").write_bytes(b"b")
+    torrent = create_torrent(other, name=NAME, ca_pem=licensing.pki.ca_pem)
 
     def overtake() -> None:
         licensing.before_publish = lambda: None
-        torrent = create_torrent(other, name=NAME, ca_pem=licensing.pki.ca_pem)
         licensing.register(NAME, Publication(Album(artist="a", title="b"), torrent))
 
     licensing.before_publish = overtake
@@ -167,6 +176,18 @@ async def test_torrent_without_content_is_completed_even_if_the_source_has_chang
     assert (origin.root / f"{NAME}.torrent").read_bytes() == licensing.torrents[NAME] != torrent
 
 
+async def test_damaged_content_is_named_and_not_taken_for_published(
+    album: Path, origin: FolderOrigin, licensing: FakeLicensing
+) -> None:
+    await run(album, origin, licensing)
+    (origin.content(NAME) / "CD 1" / "02.flac").write_bytes(b"short")
+    with pytest.raises(StorageError, match=r"5 bytes instead of 70000: delete .*rel-0001\.flac"):
+        await run(album, origin, licensing)
+    await trio.to_thread.run_sync(shutil.rmtree, origin.content(NAME))
+    await run(album, origin, licensing)
+    assert files_below(origin.content(NAME)) == files_below(album)
+
+
 async def test_folder_that_is_not_ours_is_never_touched(
     album: Path, origin: FolderOrigin, licensing: FakeLicensing
 ) -> None:
@@ -186,25 +207,38 @@ async def test_unreachable_licensing_leaves_the_origin_alone(
     assert not origin.root.exists()
 
 
+@pytest.mark.parametrize("is_taken", [False, True], ids=["new", "again"])
 async def test_source_that_changes_while_it_is_read_is_refused(
-    album: Path, origin: FolderOrigin, licensing: FakeLicensing
+    is_taken: bool, album: Path, origin: FolderOrigin, licensing: FakeLicensing, tmp_path: Path
 ) -> None:
-    for change in (grow, replace, add, remove):
+    if is_taken:  # nothing is copied then, and all the same nothing is said to be published
+        await run(album, origin, licensing)
+    before, entries = files_below(origin.root), list(licensing.entries)
+    for change in (grow, shrink, replace, add, remove, rename):
         changed = False
+        await trio.to_thread.run_sync(shutil.copytree, album, tmp_path / change.__name__)
 
         def meddle(step: Step, done: int, total: int) -> None:
             nonlocal changed
             if not changed:
                 changed = True
-                change(album)  # noqa: B023 - called within the iteration
+                change(tmp_path / change.__name__)  # noqa: B023 - called within the iteration
 
-        release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
+        release = Release(tmp_path / change.__name__, ReleaseId("rel-0001"), AudioFormat("flac"))
         async with licensing.client() as client:
             with pytest.raises(StorageError, match=r"changed while|No such file"):
-                await publish(release, origin=origin, licensing=client, on_progress=meddle)
+                await publish(release, Press(origin, client, on_progress=meddle))
         assert changed
-        assert files_below(origin.root) == {}
-    assert licensing.entries == []
+        assert files_below(origin.root) == before
+    assert licensing.entries == entries
+
+
+def shrink(album: Path) -> None:
+    os.truncate(album / "CD 1" / "02.flac", 60_000)
+
+
+def rename(album: Path) -> None:
+    (album / "CD 1" / "02.flac").rename(album / "CD 1" / "03.flac")
 
 
 def grow(album: Path) -> None:
@@ -233,12 +267,7 @@ async def test_cancelled_publish_leaves_nothing(
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     with trio.CancelScope() as scope:
         async with licensing.client() as client:
-            await publish(
-                release,
-                origin=origin,
-                licensing=client,
-                on_progress=lambda *_: trio.from_thread.run_sync(scope.cancel),
-            )
+            await publish(release, Press(origin, client, on_progress=lambda *_: scope.cancel()))
     assert scope.cancelled_caught
     assert files_below(origin.root) == {}
     assert licensing.entries == []

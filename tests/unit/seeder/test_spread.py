@@ -127,6 +127,39 @@ def test_withheld_piece_is_given_to_nobody() -> None:
     assert not swarm.may_ask(customer, 2)
     swarm.gained(customer, [0, 1, 3])
     assert swarm.grant(customer) == []
+    swarm.offer_again(2)
+    assert swarm.grant(customer) == [2]
+
+
+def test_spare_capacity_helps_who_is_behind_with_a_tenth_of_a_copy() -> None:
+    swarm = spread(40, window=PIECE_BYTES * 40, unspread=40)
+    ahead, behind = swarm.join(0.0), swarm.join(0.0)
+    assert len(swarm.grant(ahead)) == 40
+    swarm.gained(ahead, range(40))
+    swarm.gained(behind, range(5))
+    swarm.measure(1.0)
+    assert swarm.grant(behind) == []
+    swarm.measure(2.0, spare=True)
+    assert (ahead.behind, behind.behind) == (False, False)  # only one misses anything
+    late = swarm.join(2.0)
+    swarm.measure(3.0, spare=True)
+    assert (late.behind, behind.behind) == (True, False)
+    assert swarm.grant(behind) == []
+    assert len(swarm.grant(late)) == 4
+
+
+def test_a_byte_is_worth_what_it_reaches_and_more_where_little_is_left() -> None:
+    crowded, lonely = spread(64), spread(64)
+    crowd = [crowded.join(0.0) for _ in range(6)]
+    alone = lonely.join(0.0)
+    assert crowded.worth == 6 * lonely.worth
+    while pieces := lonely.grant(alone):
+        lonely.gained(alone, pieces[:1])
+        if alone.missing == 16:
+            break
+    assert 4 < lonely.worth <= 8
+    crowded.gained(crowd[0], range(64))
+    assert crowded.worth == 1.0  # copies for those who miss everything
 
 
 @given(st.data())

@@ -1,5 +1,6 @@
 """The command line as a process: its help, and what it says to bad input."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -9,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from client_lib.cli.app import COMMANDS
 from client_lib.download.library import DeviceLibrary, DownloadRecord, DownloadState, Service
 from client_lib.wire.licensing_api import Library, LicenceState
 from tests.pki import SwarmPki
 from tests.unit.client_lib.download.licences import licence
 
 NOWHERE = "https://localhost:1"  # tcpmux: nobody listens
-COMMON = ["--config", "--data", "--licensing-url", "--licensing-ca", "--json"]
+COMMON = ["--config", "--data", "--licensing-url", "--licensing-ca", "--passphrase-file", "--json"]
 LINE = ["--port", "--listen-host", "--upload-limit", "--download-limit", "--limit-local-peers"]
 
 
@@ -41,6 +43,9 @@ def albumswarm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProce
         ("balance", COMMON),
         ("quote", COMMON),
         ("buy", [*COMMON, "--currency"]),
+        ("export", [*COMMON, "--to"]),
+        ("protect", [*COMMON, "--keyring"]),
+        ("unprotect", COMMON),
     ],
 )
 def test_help_names_every_option(command: str, options: list[str]) -> None:
@@ -173,3 +178,10 @@ def test_token_and_secret_show_up_nowhere(device: DeviceLibrary) -> None:
     assert done.returncode == 4
     assert b"very.secret.token" not in done.stdout + done.stderr
     assert secret.encode() not in done.stdout + done.stderr
+
+
+def test_help_of_every_command_is_the_first_line_of_what_it_says_itself() -> None:
+    for name, (where, first_line) in COMMANDS.items():
+        module, _, function = where.partition(":")
+        command = getattr(importlib.import_module(f"client_lib.cli.{module}"), function)
+        assert command.__doc__.splitlines()[0] == first_line, name

@@ -65,8 +65,6 @@ LIBRARY = Library(
 )
 REDEEMED = RedemptionAnswer((), (Balance("shop", "c-1", "EUR", 1000),))
 ORDER = PurchaseRequest(ReleaseId("rel-1"), AudioFormat("mp3-320"), "EUR")
-# httpx2 leaves its innermost generator to the garbage collector when it is stopped early.
-left_early = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 Call = Callable[[LicensingClient], Awaitable[object]]
 
 
@@ -226,7 +224,6 @@ async def test_service_that_cannot_now_has_refused_nobody(tmp_path: Path, status
     assert str(error).endswith(f": restarting (HTTP {status})")
 
 
-@left_early
 @pytest.mark.parametrize(
     "answer",
     [
@@ -255,7 +252,6 @@ async def test_redirect_is_not_a_torrent(tmp_path: Path) -> None:
     assert isinstance(error, UnreachableError)
 
 
-@left_early
 async def test_oversized_answer_is_not_read_to_its_end(tmp_path: Path) -> None:
     answer = http(200, bytes((16 << 20) + 1))
     error, _ = await failure(lambda _: answer, tmp_path, lambda c: c.licence_torrent(LICENCE_ID))
@@ -263,12 +259,11 @@ async def test_oversized_answer_is_not_read_to_its_end(tmp_path: Path) -> None:
     assert "larger than 16777216 bytes" in str(error)
 
 
-@left_early
-async def test_small_answer_that_unpacks_hugely_is_refused(tmp_path: Path) -> None:
+async def test_compressed_answer_is_not_unpacked(tmp_path: Path) -> None:
     body = gzip.compress(bytes(20 << 20))
     answer = http(200, body, Content_Encoding="gzip")
     error, _ = await failure(lambda _: answer, tmp_path, lambda c: c.licence_torrent(LICENCE_ID))
-    assert "larger than 16777216 bytes" in str(error)
+    assert "compressed, and nobody asked for that" in str(error)
 
 
 async def test_lost_response_is_asked_for_again(tmp_path: Path) -> None:
@@ -334,6 +329,7 @@ async def test_nobody_there_is_told_with_the_address() -> None:
         "https://localhost:x",
         "https://local host",
         "https://shop\n.example",
+        "https://localhost/?query",
     ],
 )
 async def test_address_that_is_none_is_a_usage_error(url: str) -> None:

@@ -138,7 +138,7 @@ def test_several_certificates_or_words_around_one_are_refused() -> None:
         refuses(Draft(ssl_cert=text), "exactly one PEM certificate|longer than")
 
 
-@pytest.mark.parametrize("key", [b"url-list", b"httpseeds", b"nodes", b"azureus_properties", b""])
+@pytest.mark.parametrize("key", [b"httpseeds", b"nodes", b"azureus_properties", b""])
 def test_sources_that_nobody_signs_for_are_refused(key: bytes) -> None:
     draft = Draft()
     draft.torrent[key] = [b"http://seed.example/"]

@@ -23,6 +23,7 @@ NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 DAY = dt.timedelta(days=1)
 LICENCE = licence_id_from(b"licence number 1")
 OTHER_LICENCE = licence_id_from(b"licence number 2")
+WEB_SEEDS = ("https://w1.example:8445/releases/", "https://w2.example/releases/")
 SIGNER = swarm().issue(SignerIdentity(1, STORE))
 
 
@@ -31,10 +32,14 @@ def url(host: str = "tracker.example:8444", licence: str = LICENCE) -> str:
 
 
 def a_stamp(
-    *tiers: tuple[str, ...], name: str = NAME, issued_at: dt.datetime = NOW, licence: str = LICENCE
+    *tiers: tuple[str, ...],
+    name: str = NAME,
+    issued_at: dt.datetime = NOW,
+    licence: str = LICENCE,
+    web_seeds: tuple[str, ...] = (),
 ) -> Stamp:
     licence_id = LICENCE if licence == LICENCE else OTHER_LICENCE
-    return Stamp(licence_id, parse_torrent_name(name), tiers or ((url(),),), issued_at)
+    return Stamp(licence_id, parse_torrent_name(name), tiers or ((url(),),), issued_at, web_seeds)
 
 
 def published() -> Metainfo:
@@ -69,6 +74,29 @@ def test_a_stamp_comes_back_as_it_was_signed(tiers: tuple[tuple[str, ...], ...])
     assert torrent.announce_tiers == tiers
     assert torrent.info_hash == published().info_hash
     assert torrent.files == published().files
+
+
+def test_web_seeds_come_back_as_they_were_signed() -> None:
+    what = a_stamp(web_seeds=WEB_SEEDS)
+    data = stamped(what)
+    assert verify(data) == what
+    assert Metainfo.from_bytes(data).web_seeds == WEB_SEEDS
+    assert Metainfo.from_bytes(data).info_hash == published().info_hash
+
+
+@pytest.mark.parametrize("others", [None, [b"https://evil.example/releases/"], WEB_SEEDS[::-1]])
+def test_web_seeds_that_nobody_signed_for_are_refused(others: list[bytes] | None) -> None:
+    torrent: Any = bencode.decode(stamped(a_stamp(web_seeds=WEB_SEEDS)))
+    if others is None:
+        del torrent[b"url-list"]
+    else:
+        torrent[b"url-list"] = [u if isinstance(u, bytes) else u.encode() for u in others]
+    with pytest.raises(SignatureError, match="web seeds are not the signed ones"):
+        verify(bencode.encode(torrent))
+    added: Any = bencode.decode(STAMPED)
+    added[b"url-list"] = [WEB_SEEDS[0].encode()]
+    with pytest.raises(SignatureError, match="web seeds are not the signed ones"):
+        verify(bencode.encode(added))
 
 
 def test_stamping_again_gives_the_same_file() -> None:

@@ -1,4 +1,5 @@
 from client_lib.wire.demand import DemandQuery, FleetMember
+from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.fleet.nodes import MAX_NODES, SILENCE_S, Fleet
 
 QUERY = DemandQuery(port=6881, capacity=100)
@@ -38,3 +39,16 @@ def test_there_is_an_end_to_seeders_and_to_polls_of_one() -> None:
         assert fleet.has_room(f"s{number}")
         fleet.begin(f"s{number}", QUERY, "192.0.2.1", 0)
     assert not fleet.has_room("one more")
+
+
+def test_who_drains_is_handed_out_no_more_even_if_there_is_nobody_else() -> None:
+    fleet, swarm = Fleet(), TruncatedInfoHash(bytes(20))
+    assert fleet.entries(swarm, 1) is None
+    fleet.begin("a", QUERY, "192.0.2.1", 0)
+    fleet.begin("b", QUERY, "192.0.2.2", 0)
+    both, _ = fleet.entries(swarm, 1) or (b"", b"")
+    assert len(both) == 12
+    fleet.begin("a", DemandQuery(port=6881, capacity=100, draining=True), "192.0.2.1", 1)
+    assert fleet.entries(swarm, 1) == (bytes([192, 0, 2, 2]) + (6881).to_bytes(2, "big"), b"")
+    fleet.begin("b", DemandQuery(port=6881, capacity=100, draining=True), "192.0.2.2", 2)
+    assert fleet.entries(swarm, 1) == (b"", b"")

@@ -1,27 +1,41 @@
 """`GET /metrics` for Prometheus, on a port of its own on loopback."""
 
 import contextlib
+import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
-import structlog
 import trio
 
-from client_lib.errors import AlbumswarmError
-from tracker.operating.metrics import MEDIA_TYPE, Metrics
-from tracker.operating.status import WorkerStatus
-
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_HOST_AND_PORT = re.compile(r"\[?([A-Za-z0-9.:-]{1,253}?)\]?:([0-9]{1,5})")
+_HIGHEST_PORT = 65_535
 _AT_ONCE = 8
 _PATIENCE_S = 10.0
 _MAX_HEAD_BYTES = 8_192
 _NOT_FOUND = b"metrics are at /metrics\n"
 
 
+def loopback_address(key: str, text: str) -> tuple[str, int]:
+    """Host and port of `localhost:port`. Raises ValueError naming the `key`."""
+    match = _HOST_AND_PORT.fullmatch(text)
+    if match is None or int(match[2]) > _HIGHEST_PORT:
+        raise ValueError(f"{key}: {text!r} is not host:port")
+    if match[1] not in _LOOPBACK:
+        raise ValueError(
+            f"{key}: {text!r} is not on loopback (localhost:port), and metrics are for no one else"
+        )
+    return match[1], int(match[2])
+
+
 async def serve_metrics(
-    sockets: Sequence[socket.socket], status: Callable[[], Awaitable[WorkerStatus]]
+    sockets: Sequence[socket.socket], exposition: Callable[[], Awaitable[bytes | None]]
 ) -> None:
-    """Answer on listening sockets, for ever; one request a connection."""
-    metrics = Metrics()
+    """Answer on listening sockets, for ever; one request a connection.
+
+    `exposition` gives Prometheus' text format, or None when there is nothing to tell just now.
+    """
     room = trio.Semaphore(_AT_ONCE)
 
     async def answer(stream: trio.SocketStream) -> None:
@@ -32,13 +46,11 @@ async def serve_metrics(
                     if not head.startswith((b"GET /metrics ", b"GET /metrics?")):
                         await stream.send_all(_response(b"404 Not Found", _NOT_FOUND))
                         return
-                    try:
-                        body = metrics.exposition(await status())
-                    except AlbumswarmError as error:
-                        structlog.get_logger().error("metrics-failed", reason=str(error))
+                    body = await exposition()
+                    if body is None:
                         await stream.send_all(_response(b"503 Service Unavailable", b""))
-                        return
-                    await stream.send_all(_response(b"200 OK", body))
+                    else:
+                        await stream.send_all(_response(b"200 OK", body))
 
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
     await trio.serve_listeners(answer, listeners)

@@ -1,0 +1,1 @@
+"""Commands of `albumswarm-seeder`, by what they are for."""

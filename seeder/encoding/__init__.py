@@ -1,0 +1,1 @@
+"""Further formats of a lossless album, made with ffmpeg."""

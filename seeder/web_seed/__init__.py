@@ -1,0 +1,1 @@
+"""The web seed: a release's files over HTTPS, for customers whose network blocks BitTorrent."""

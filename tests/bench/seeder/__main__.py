@@ -1,0 +1,97 @@
+"""`make bench-seeder`: loading, publishing and serving, each against what others do.
+
+- **loading**: releases of 400 pieces, without payload, loaded by the shelf in a fresh process.
+- **publishing**: against `openssl dgst -sha256` on the same files, cached, one process a core.
+- **serving**: payload per CPU second of the peer port, for a libtorrent customer on the other core,
+  against nginx over mutual TLS, for curl. Certificates are of one kind (P-256), TLS 1.3.
+"""
+
+import argparse
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from tests.bench.report import Figure, figure, publish
+from tests.bench.seeder.loading import loaded
+from tests.bench.seeder.publishing import hashed_by_openssl, make_album, published
+from tests.bench.seeder.serving import Rig
+
+PIECES = 400
+
+
+def main() -> None:
+    """Take turns, print the table, write build/bench/seeder.json."""
+    parser = argparse.ArgumentParser(prog="bench-seeder", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--releases", type=int, default=2_000)
+    parser.add_argument("--megabytes", type=int, default=512)
+    parser.add_argument("--only", choices=("loading", "publishing", "serving"))
+    options = parser.parse_args()
+    parts = {
+        "loading": partial(_loading, runs=options.runs, releases=options.releases),
+        "publishing": partial(_publishing, runs=options.runs, megabytes=options.megabytes),
+        "serving": partial(_serving, runs=options.runs, megabytes=options.megabytes),
+    }
+    with tempfile.TemporaryDirectory(prefix="bench-seeder-") as folder:
+        root = Path(folder)
+        figures = [
+            each
+            for part, measure in parts.items()
+            if options.only in (None, part)
+            for each in measure(root / part)
+        ]
+    publish("seeder", figures, against="peer")
+
+
+def _loading(root: Path, runs: int, releases: int) -> list[Figure]:
+    measured = [loaded(root, releases, PIECES) for _ in range(runs)]
+    return [
+        figure("memory per loaded release", [each["bytes"] / 1e3 for each in measured], "kB"),
+        figure("loads", [each["loads_s"] for each in measured], "1/s"),
+        figure("loads by CPU time", [each["loads_cpu_s"] for each in measured], "1/s"),
+    ]
+
+
+def _publishing(root: Path, runs: int, megabytes: int) -> list[Figure]:
+    album = make_album(root / "album", megabytes)
+    openssl, first, again = [], [], []
+    for number in range(runs):
+        openssl.append(hashed_by_openssl(album))
+        first.append(published(album, root / f"new-{number}", again=False))
+        again.append(published(album, root / f"again-{number}", again=True))
+    return [
+        figure(
+            f"publish, {what}, per core used ({kind})",
+            [getattr(each, field) for each in ours],
+            "MB/s",
+            against=[getattr(each, field) for each in openssl],
+        )
+        for what, ours in (("again", again), ("new", first))
+        for kind, field in (("CPU time", "mb_cpu_s"), ("elapsed", "mb_core_s"))
+    ]
+
+
+def _serving(root: Path, runs: int, megabytes: int) -> list[Figure]:
+    rig = Rig(root, megabytes)
+    ours, nginx = [], []
+    for _ in range(runs):
+        ours.append(rig.by_our_node())
+        nginx.append(rig.by_nginx())
+    return [
+        figure(
+            "payload per CPU second of the server",
+            [each.mb_cpu_s for each in ours],
+            "MB",
+            against=[each.mb_cpu_s for each in nginx],
+        ),
+        figure(
+            "payload, elapsed",
+            [each.mb_s for each in ours],
+            "MB/s",
+            against=[each.mb_s for each in nginx],
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    main()
