@@ -22,6 +22,7 @@ from client_lib.console import (
 )
 from client_lib.download.client import Client, open_client
 from client_lib.download.job import DownloadJob
+from client_lib.download.library import DeviceLibrary
 from client_lib.download.queue import Order, QueueEntry, QueueState
 from client_lib.download.queue_requests import Resume
 from client_lib.download.verification import FileState
@@ -107,10 +108,11 @@ async def get(
     config = options.load()
     settings = options.settings(line.session(config), concurrent=_albums_at_a_time(concurrent))
     music = expanded(into or Path(config.music or "~/Music"))
+    stored = DeviceLibrary(settings.data_folder, settings.secrets).queue().entries
+    queued = [entry for entry in stored if entry.state is not QueueState.COMPLETE]
+    if not names and not everything and not queued:
+        raise UsageError("name the albums to get, or give --all: the queue is empty")
     async with open_client(settings) as client:
-        queued = [one for one in await client.queue() if one.state is not QueueState.COMPLETE]
-        if not names and not everything and not queued:
-            raise UsageError("name the albums to get, or give --all: the queue is empty")
         licences = await client.licences()
         if names:
             wanted = _usable(select(licences, names), strict=True)
