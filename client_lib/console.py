@@ -92,6 +92,12 @@ def print_text(text: str) -> None:
     sys.stdout.flush()
 
 
+def print_note(text: str) -> None:
+    """Write a line for people to standard error: not part of the answer."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Write rows, the first of them the heads, as columns two spaces apart; each row a line."""
     widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]

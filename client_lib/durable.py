@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import stat
 import tempfile
+import time
 from pathlib import Path
 
 from client_lib.errors import StorageError
@@ -57,6 +59,29 @@ def write_secret_once(path: Path, data: bytes) -> bytes:
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
     return read_file(path)
+
+
+ABANDONED_S = 60.0
+"""A temporary that is older belongs to a process that was killed: none takes so long to write."""
+
+
+def sweep_temporaries(folder: Path, *, now_s: float | None = None) -> int:
+    """Remove what killed processes left of unfinished writes in `folder`; returns how many.
+
+    Names that begin with a dot are temporaries: use it for folders of ours only.
+    """
+    now_s = time.time() if now_s is None else now_s
+    removed = 0
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                continue
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and now_s - status.st_mtime > ABANDONED_S:
+                    os.unlink(entry.path)  # noqa: PTH108
+                    removed += 1
+    return removed
 
 
 def sync_folder(folder: Path) -> None:

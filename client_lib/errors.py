@@ -2,7 +2,8 @@
 
     AlbumswarmError                     exit 1
     ├── UsageError                      exit 2   the command or its configuration is wrong
-    │   └── ConfigError                          a configuration file
+    │   ├── ConfigError                          a configuration file
+    │   └── LibraryInUse                         another process downloads with this library
     ├── WireError                       exit 1   bytes from outside that do not parse or verify
     │   ├── BencodeError
     │   ├── MetainfoError                        a torrent
@@ -17,10 +18,13 @@
     ├── RefusedError                    exit 3   somebody who may say no said no
     │   ├── LicensingRefused                     a problem document (RFC 9457) from licensing
     │   ├── AnnounceRefused                      the tracker's failure reason
-    │   └── LicenceRefused                       a licence of ours that may not be used any more
+    │   └── LicenceRefused                       a licence of ours that may not be used now
+    │       ├── LicenceRevoked                   … ever again: a refund or chargeback
+    │       └── LicenceExpired                   its certificate ended and was not renewed
     ├── UnreachableError                exit 4   nobody answered, or not with the right certificate
     │   └── AnswerLost                           the connection broke before the whole answer
     ├── StorageError                    exit 1   a disk, folder or file of ours
+    │   └── DiskFullError                        no space for what is to come
     ├── DownloadError                   exit 1   an album that could not be completed
     └── SomeFailed                      exit 1   some of several things, each said when it failed
 
@@ -44,6 +48,10 @@ class UsageError(AlbumswarmError):
 
 class ConfigError(UsageError):
     """A configuration file is missing, unreadable or says something we do not know."""
+
+
+class LibraryInUse(UsageError):
+    """Another process downloads with this library."""
 
 
 class WireError(AlbumswarmError):
@@ -126,6 +134,14 @@ class LicenceRefused(RefusedError):
     """A licence of this device that is revoked, unknown or out of date."""
 
 
+class LicenceRevoked(LicenceRefused):
+    """A licence that was taken back: a refund or a chargeback."""
+
+
+class LicenceExpired(LicenceRefused):
+    """A licence whose certificate has ended, or is not valid by this device's clock."""
+
+
 class UnreachableError(AlbumswarmError):
     """Nobody answered at `url`, or the answer came under a certificate that we do not trust."""
 
@@ -144,6 +160,20 @@ class AnswerLost(UnreachableError):
 
 class StorageError(AlbumswarmError):
     """A file or folder of ours cannot be read or written; the message names it."""
+
+
+class DiskFullError(StorageError):
+    """No space for what is to come. What is there is kept."""
+
+    def __init__(self, where: str, needed_bytes: int, free_bytes: int) -> None:
+        """Take the folder, what is to come, and what is free beside other albums' needs."""
+        super().__init__(
+            f"{where}: {needed_bytes / 1e6:.0f} MB to come and {free_bytes / 1e6:.0f} MB free: "
+            "make room; what is there is kept"
+        )
+        self.where = where
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
 
 
 class DownloadError(AlbumswarmError):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import trio
 from cryptography import x509
 
 from client_lib.durable import private_folder, read_file_if_present, write_atomically
-from client_lib.errors import LicenceRefused, LicensingRefused, WireError
+from client_lib.errors import LicenceRefused, LicenceRevoked, LicensingRefused, WireError
 from client_lib.transport.credential import Credential, obtain_credential
 from client_lib.transport.key_encryption import KeyEncryption
 from client_lib.transport.licensing_client import LicensingClient
-from client_lib.wire.certificates import LicenceIdentity
+from client_lib.wire.certificates import BACKDATED_BY, LicenceIdentity
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.licensing_api import MAX_TORRENT_BYTES, CertificateAnswer, LicenceRecord
 from client_lib.wire.metainfo import Metainfo
@@ -42,19 +43,22 @@ async def join(
     ca: x509.Certificate,
     now: dt.datetime,
     rng: random.Random,
+    on_issued: Callable[[dt.datetime], None] = lambda _at: None,
     encryption: KeyEncryption | None = None,
 ) -> Membership:
     """Get torrent and certificate of a licence, from `folder` or else from licensing.
 
-    With both in `folder` and fresh, or licensing away, nothing is asked. Raises LicenceRefused,
-    UnreachableError, SignatureError (a torrent that is not the store's).
+    With both in `folder` and fresh, or licensing away, nothing is asked. `on_issued` is told by
+    licensing's clock when a certificate was issued just now. Raises LicenceRefused,
+    UnreachableError, SignatureError (a torrent that is not the store's), CertificateError (one
+    that is not valid now).
     """
     private_folder(folder)
     try:
         torrent, metainfo = await _torrent(licence, folder / TORRENT_FILE, licensing, ca, now)
         credential = await obtain_credential(
             folder / CREDENTIAL_FILE,
-            LicenceCertificateRequest(licence, licensing),
+            LicenceCertificateRequest(licence, licensing, on_issued),
             ca=ca,
             now=now,
             rng=rng,
@@ -74,20 +78,32 @@ class LicenceCertificateRequest:
 
     licence: LicenceRecord
     licensing: LicensingClient
+    on_issued: Callable[[dt.datetime], None] = lambda _at: None
 
     async def __call__(self, csr: str) -> CertificateAnswer:
         """Ask licensing for a licence certificate."""
-        return await self.licensing.licence_certificate(self.licence.licence_id, csr)
+        answer = await self.licensing.licence_certificate(self.licence.licence_id, csr)
+        self.on_issued(answer.not_before + BACKDATED_BY)
+        return answer
 
 
 def refusal(licence: LicenceRecord, error: LicensingRefused) -> LicenceRefused:
     """Licensing's refusal in the customer's terms."""
     if error.problem_type == ProblemType.LICENCE_REVOKED:
-        return LicenceRefused(
+        return LicenceRevoked(
             f"{licence.name}: this licence was revoked (a refund or chargeback); "
             "ask the store if that is wrong"
         )
     return LicenceRefused(f"{licence.name}: {error.detail}")
+
+
+def stored_metainfo(folder: Path) -> Metainfo | None:
+    """Torrent of an earlier `join`, as it is on disk; None if there is none or it is damaged."""
+    stored = read_file_if_present(folder / TORRENT_FILE, max_bytes=MAX_TORRENT_BYTES)
+    try:
+        return None if stored is None else Metainfo.from_bytes(stored)
+    except WireError:
+        return None
 
 
 async def _torrent(

@@ -52,6 +52,20 @@ COMMANDS = {
 for _name, (_where, _help) in COMMANDS.items():
     app.command(f"client_lib.cli.{_where}", name=_name, help=_help)
 
+QUEUE_COMMANDS = {
+    "show": "Show the albums of the queue in order.",
+    "move": "Put albums elsewhere in the queue, in the order named.",
+    "pause": "Pause albums, none named: all. They keep what they have and their place.",
+    "resume": "Let albums go on that were paused or have failed, none named: all.",
+    "remove": "Take albums out of the queue. Complete albums stay on the disk.",
+}
+queue = new_app(
+    "queue", "Show and change what is to be downloaded, also while `get` runs.", __version__
+)
+app.command(queue)
+for _name, _help in QUEUE_COMMANDS.items():
+    queue.command(f"client_lib.cli.queue_commands:{_name}", name=_name, help=_help)
+
 
 def run() -> None:
     """Run the command line and exit."""

@@ -8,21 +8,31 @@ import trio
 from cyclopts import Parameter
 from rich.filesize import decimal
 
+from client_lib.cli.json_events import JsonLines
 from client_lib.cli.listing import folder_of
 from client_lib.cli.options import LineOptions, Options, expanded
-from client_lib.cli.progress import Bars, JsonLines, ProgressView
+from client_lib.cli.progress import Bars, ProgressView
 from client_lib.cli.selection import select, title
 from client_lib.console import (
     arguments_or_input,
     print_json,
+    print_note,
     print_text,
     printable,
 )
 from client_lib.download.client import Client, open_client
-from client_lib.download.events import Failed
 from client_lib.download.job import DownloadJob
+from client_lib.download.library import DeviceLibrary
+from client_lib.download.queue import Order, QueueEntry, QueueState
+from client_lib.download.queue_requests import Resume
 from client_lib.download.verification import FileState
-from client_lib.errors import DownloadError, LicenceRefused, RefusedError, UsageError
+from client_lib.errors import (
+    DownloadError,
+    LicenceRefused,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
 from client_lib.wire.licensing_api import Balance, LicenceRecord, LicenceState
 from client_lib.wire.money import money_text
 
@@ -72,18 +82,46 @@ async def get(
     seed: Annotated[
         bool, Parameter(help="Then go on giving to others, until interrupted.", negative="")
     ] = False,
+    order: Annotated[
+        Order, Parameter(help="Which album comes next: as queued, or the smallest.")
+    ] = Order.GIVEN,
+    files: Annotated[
+        tuple[str, ...] | None,
+        Parameter(
+            help="Only these files of each album: a path or a pattern, such as `*.flac`. "
+            "Remembered; `*` for all.",
+            negative="",
+        ),
+    ] = None,
+    concurrent: Annotated[
+        str, Parameter(help="Albums at a time; `auto`: as the line behaves best with.")
+    ] = "auto",
     line: LineOptions = _NO_LINE_OPTIONS,
     options: Options = _NO_OPTIONS,
 ) -> None:
-    """Download albums; what an earlier run fetched is kept, whatever ended it."""
-    if bool(names) == everything:
-        raise UsageError("name the albums to get, or give --all")
+    """Download albums; what an earlier run fetched is kept, whatever ended it.
+
+    Without names it goes on with the queue. Albums that were paused stay so unless named.
+    """
+    if names and everything:
+        raise UsageError("name the albums to get, or give --all: not both")
     config = options.load()
+    settings = options.settings(line.session(config), concurrent=_albums_at_a_time(concurrent))
     music = expanded(into or Path(config.music or "~/Music"))
-    async with open_client(options.settings(line.session(config))) as client:
+    stored = DeviceLibrary(settings.data_folder, settings.secrets).queue().entries
+    queued = [entry for entry in stored if entry.state is not QueueState.COMPLETE]
+    if not names and not everything and not queued:
+        raise UsageError("name the albums to get, or give --all: the queue is empty")
+    async with open_client(settings) as client:
         licences = await client.licences()
-        wanted = _usable(licences if everything else select(licences, names), strict=not everything)
-        await _run(client, wanted, music, seed=seed, as_json=options.json)
+        if names:
+            wanted = _usable(select(licences, names), strict=True)
+            await _resume_paused(client, wanted, queued)
+        else:
+            ids = {one.licence_id for one in queued}
+            wanted = _usable([one for one in licences if everything or one.licence_id in ids])
+            wanted = _without_paused(wanted, queued)
+        await _run(client, wanted, music, seed=seed, as_json=options.json, order=order, files=files)
 
 
 async def seed(
@@ -155,16 +193,59 @@ def _usable(licences: Sequence[LicenceRecord], *, strict: bool = False) -> list[
     return list({licence.name: licence for licence in reversed(active)}.values())[::-1]
 
 
+def _albums_at_a_time(concurrent: str) -> int | None:
+    if concurrent == "auto":
+        return None
+    if not concurrent.isascii() or not concurrent.isdecimal() or not 1 <= int(concurrent) <= 64:
+        raise UsageError(f"--concurrent {concurrent}: `auto`, or 1 to 64")
+    return int(concurrent)
+
+
+async def _resume_paused(
+    client: Client, licences: list[LicenceRecord], queue: Sequence[QueueEntry]
+) -> None:
+    """Let those go on that were paused: they were named."""
+    named = {licence.licence_id for licence in licences}
+    paused = [one for one in queue if one.state is QueueState.PAUSED and one.licence_id in named]
+    if paused:
+        await client.change_queue(Resume(tuple(one.licence_id for one in paused)))
+
+
+def _without_paused(
+    licences: list[LicenceRecord], queue: Sequence[QueueEntry]
+) -> list[LicenceRecord]:
+    """Leave out what was paused, saying so: it would keep the command waiting."""
+    paused = {entry.licence_id for entry in queue if entry.state is QueueState.PAUSED}
+    left_out = [licence.name for licence in licences if licence.licence_id in paused]
+    if left_out:
+        names = ", ".join(left_out)
+        print_note(f"paused, left out: {names} (`albumswarm queue resume` lets them go on)")
+    rest = [licence for licence in licences if licence.licence_id not in paused]
+    if left_out and not rest:
+        raise UsageError("all albums of the queue are paused: `albumswarm queue resume` first")
+    return rest
+
+
 async def _run(
-    client: Client, licences: list[LicenceRecord], into: Path, *, seed: bool, as_json: bool
+    client: Client,
+    licences: list[LicenceRecord],
+    into: Path,
+    *,
+    seed: bool,
+    as_json: bool,
+    order: Order = Order.GIVEN,
+    files: Sequence[str] | None = None,
 ) -> None:
     if not licences:
         raise UsageError("no albums to get: redeem a payment token first")
-    view: ProgressView = JsonLines() if as_json else Bars(tuple(licences))
+    view: ProgressView = JsonLines() if as_json else Bars(tuple(licences), giving=seed)
     try:
-        async with client.download(licences, into=into, keep_seeding=seed) as job:
+        async with client.download(
+            licences, into=into, keep_seeding=seed, order=order, files=files
+        ) as job:
             async for event in job.events():
                 view.show(event)
+            view.end(job.summary())
     finally:
         view.close()
     _end(job)
@@ -173,13 +254,15 @@ async def _run(
 
 def _end(job: DownloadJob) -> None:
     """Raise what makes the exit code: the only kind of failure, or a summary of several."""
-    failures = [outcome for outcome in job.outcomes.values() if isinstance(outcome, Failed)]
-    if not failures:
+    summary = job.summary()
+    if not summary.failed:
         return
     if len(job.outcomes) == 1:
-        raise failures[0].error
-    names = ", ".join(failure.name for failure in failures)
-    summary = f"{len(failures)} of {len(job.outcomes)} albums failed: {names}"
-    if all(isinstance(failure.error, RefusedError) for failure in failures):
-        raise LicenceRefused(summary)
-    raise DownloadError(summary)
+        raise summary.failed[0].error
+    names = ", ".join(end.name for end in summary.failed)
+    sentence = f"{len(summary.failed)} of {len(job.outcomes)} albums failed: {names}"
+    if summary.exit_code == RefusedError.exit_code:
+        raise LicenceRefused(sentence)
+    if summary.exit_code == UnreachableError.exit_code:
+        raise UnreachableError("licensing", sentence)
+    raise DownloadError(sentence)

@@ -65,7 +65,9 @@ class Options:
             passphrase = asked_passphrase()
         return None if passphrase is None else PassphraseProtection(passphrase)
 
-    def settings(self, session: SessionSettings | None = None) -> ClientSettings:
+    def settings(
+        self, session: SessionSettings | None = None, *, concurrent: int | None = None
+    ) -> ClientSettings:
         """Settings for `open_client`: flags win over the file."""
         config = self.load()
         url = self.licensing_url or config.licensing_url
@@ -77,7 +79,8 @@ class Options:
             licensing_url=url,
             licensing_ca=None if ca is None else _read_ca(ca),
             session=session or SessionSettings(listen_port=0),
-            concurrent_albums=config.concurrent_albums,
+            concurrent_albums=concurrent or config.concurrent_albums or None,
+            schedule=config.schedule,
         )
 
 
@@ -106,10 +109,18 @@ class LineOptions:
         str | None, Parameter(help="Listen on this address only, such as 127.0.0.1.")
     ] = None
     upload_limit: Annotated[
-        int | None, Parameter(help="Most bytes per second to give to others; 0: no limit.")
+        int | None,
+        Parameter(
+            name=("--upload-limit", "--up"),
+            help="Most bytes per second to give to others; 0: no limit.",
+        ),
     ] = None
     download_limit: Annotated[
-        int | None, Parameter(help="Most bytes per second to take; 0: no limit.")
+        int | None,
+        Parameter(
+            name=("--download-limit", "--down"),
+            help="Most bytes per second to take; 0: no limit.",
+        ),
     ] = None
     limit_local_peers: Annotated[
         bool, Parameter(help="Apply the limits on loopback and private networks too.", negative="")

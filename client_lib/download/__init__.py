@@ -16,15 +16,28 @@ from typing import TYPE_CHECKING
 
 from client_lib.download.events import (
     CertificateRenewed,
+    DiskFull,
     Event,
     Failed,
     Fallback,
     Finished,
+    Paused,
     Progress,
+    Queued,
+    Revoked,
+    Seeding,
+    Stalled,
+    StallReason,
     Started,
     Trouble,
+    Verified,
+    Warned,
+    WarningKind,
 )
+from client_lib.download.queue import Order, QueueEntry, QueueState
+from client_lib.download.schedule import ScheduleRule, Weekday
 from client_lib.download.settings import ClientSettings
+from client_lib.download.summary import JobSummary
 from client_lib.download.verification import FileFinding, FileState
 from client_lib.passphrase import Passphrase
 from client_lib.protection import KeyringProtection, PassphraseProtection
@@ -38,6 +51,7 @@ __all__ = [
     "CertificateRenewed",
     "Client",
     "ClientSettings",
+    "DiskFull",
     "DownloadJob",
     "Event",
     "Failed",
@@ -45,13 +59,28 @@ __all__ = [
     "FileFinding",
     "FileState",
     "Finished",
+    "JobSummary",
     "KeyringProtection",
+    "Order",
     "Passphrase",
     "PassphraseProtection",
+    "Paused",
     "Progress",
+    "QueueEntry",
+    "QueueState",
+    "Queued",
+    "Revoked",
+    "ScheduleRule",
+    "Seeding",
     "SessionSettings",
+    "StallReason",
+    "Stalled",
     "Started",
     "Trouble",
+    "Verified",
+    "Warned",
+    "WarningKind",
+    "Weekday",
     "open_client",
 ]
 

@@ -13,18 +13,27 @@ from cryptography import x509
 from client_lib.download import placement
 from client_lib.download.account import Account, connected
 from client_lib.download.album import Surroundings
+from client_lib.download.clock_watch import ClockWatch
 from client_lib.download.event_box import EventBox
 from client_lib.download.exporting import export_membership
 from client_lib.download.fallback import FallbackTuning
 from client_lib.download.job import DownloadJob, running_job
 from client_lib.download.library import DownloadState, Service
+from client_lib.download.line_limits import LineLimits
 from client_lib.download.naming import local_paths
+from client_lib.download.queue import Order, QueueEntry
+from client_lib.download.queue_commands import carry_out
+from client_lib.download.queue_keeper import QueueKeeper
+from client_lib.download.queue_requests import QueueRequest, QueueRequests
+from client_lib.download.runner import JobRunner
+from client_lib.download.schedule import Limits
 from client_lib.download.settings import ClientSettings
+from client_lib.download.space import SpaceLedger
 from client_lib.download.verification import FileFinding, FileState, verify_files
 from client_lib.durable import read_file
 from client_lib.errors import CertificateError, StorageError, UsageError
 from client_lib.membership import TORRENT_FILE, join
-from client_lib.swarm.session import open_session
+from client_lib.swarm.session import Session, open_session
 from client_lib.wire.certificates import certificate_pem, load_certificate
 from client_lib.wire.licensing_api import (
     MAX_TORRENT_BYTES,
@@ -39,6 +48,11 @@ from client_lib.wire.release import TorrentName, split_torrent_name
 def utc_now() -> dt.datetime:
     """Wall clock, aware."""
     return dt.datetime.now(dt.UTC)
+
+
+def local_now() -> dt.datetime:
+    """Wall clock of this place, aware."""
+    return dt.datetime.now().astimezone()
 
 
 class Client(Account):
@@ -72,16 +86,27 @@ class Client(Account):
 
     @contextlib.asynccontextmanager
     async def download(
-        self, licences: Sequence[LicenceRecord], *, into: Path, keep_seeding: bool = False
+        self,
+        licences: Sequence[LicenceRecord],
+        *,
+        into: Path,
+        keep_seeding: bool = False,
+        order: Order = Order.GIVEN,
+        files: Sequence[str] | None = None,
     ) -> AsyncIterator[DownloadJob]:
-        """Download albums below the folder `into`, in the order given, while the block lasts.
+        """Download albums below the folder `into` while the block lasts.
 
-        Albums that are complete already are reported as Finished at once; with `keep_seeding`
-        they are given to others until the block ends. Raises UsageError if another process uses
-        this library, StorageError if no port is free.
+        They join the device's queue: those that an earlier run left in it keep their place and
+        pause, and their chosen files unless `files` (see `DownloadJob.select_files`) are given.
+        Albums that are complete already are reported as Finished
+        at once; with `keep_seeding` they are given to others until the block ends. Raises
+        LibraryInUse if another process uses this library, StorageError if no port is free,
+        UsageError.
         """
         box = EventBox()
         with self.library.exclusive():
+            keeper = QueueKeeper(self.library)
+            keeper.queue.keep(licence.licence_id for licence in licences)
             ca = await self._swarm_ca()
             async with open_session(self._settings.session) as session:
                 around = Surroundings(
@@ -89,21 +114,53 @@ class Client(Account):
                     session=session,
                     licensing=self._licensing,
                     ca=ca,
-                    into=into,
                     patience_s=self._settings.patience_s,
+                    stalled_after_s=self._settings.stalled_after_s,
                     emit=box.put,
                     clock=utc_now,
                     rng=random.SystemRandom(),
+                    clock_watch=ClockWatch(utc_now, box.put),
+                    space=SpaceLedger(),
+                    placing=trio.Lock(),
                     fallback=FallbackTuning(self._settings.web_seed_below_bytes_s),
                 )
-                concurrent = self._settings.concurrent_albums
-                async with running_job(
-                    DownloadJob(licences, box),
+                runner = JobRunner(
                     around,
-                    concurrent=concurrent,
+                    keeper,
+                    concurrent=self._settings.concurrent_albums,
+                    order=order,
                     keep_seeding=keep_seeding,
-                ) as job:
+                )
+                requests = QueueRequests(self.library.requests_folder)
+                job = DownloadJob(runner, keeper, box, self._line_limits(session), into)
+                async with running_job(job, licences, files, requests):
                     yield job
+
+    async def queue(self) -> tuple[QueueEntry, ...]:
+        """The device's queue in order, whoever downloads. Raises StorageError."""
+        return (await trio.to_thread.run_sync(self.library.queue)).entries
+
+    async def change_queue(self, request: QueueRequest) -> None:
+        """Have the queue changed by whoever downloads, or else change it here.
+
+        Returns when it is done; a process that downloads takes half a second. Raises
+        StorageError.
+        """
+        await carry_out(self.library, request)
+
+    def _line_limits(self, session: Session) -> LineLimits:
+        def apply(limits: Limits) -> None:
+            session.set_limits(
+                upload_bytes_s=limits.up_bytes_s, download_bytes_s=limits.down_bytes_s
+            )
+
+        chosen = self._settings.session
+        return LineLimits(
+            Limits(chosen.upload_limit_bytes_s, chosen.download_limit_bytes_s),
+            self._settings.schedule,
+            apply,
+            local_now,
+        )
 
     async def verify(
         self, licence: LicenceRecord, on_bytes: Callable[[int], None] = lambda _count: None
@@ -120,8 +177,17 @@ class Client(Account):
         path = self.library.licence_folder(licence.licence_id) / TORRENT_FILE
         metainfo = Metainfo.from_bytes(read_file(path, max_bytes=MAX_TORRENT_BYTES))
         paths = local_paths([file.path for file in metainfo.files])
+        chosen = [
+            (file, path)
+            for file, path in zip(metainfo.files, paths, strict=True)
+            if record.files is None or path in record.files
+        ]
         findings = await trio.to_thread.run_sync(
-            verify_files, Path(record.folder), metainfo.files, paths, on_bytes
+            verify_files,
+            Path(record.folder),
+            [file for file, _ in chosen],
+            [path for _, path in chosen],
+            on_bytes,
         )
         if any(finding.state is not FileState.OK for finding in findings):
             placement.remember_incomplete(self.library, licence, record)

@@ -4,19 +4,20 @@ from collections import OrderedDict
 
 import trio
 
-from client_lib.download.events import Event, Failed, Finished, Milestone, Progress
+from client_lib.download.events import AlbumMilestone, Event, Failed, Finished, Progress, Warned
 from client_lib.wire.licence import LicenceId
 
 
 class EventBox:
     """Holds at most one progress and one milestone of each kind an album, newest wins.
 
-    So memory is bounded by the number of albums, however slow the reader.
+    So memory is bounded by the number of albums, however slow the reader. A newer milestone goes
+    to the end: what is read last of an album is how it is.
     """
 
     def __init__(self) -> None:
         """Start empty and open."""
-        self._milestones: OrderedDict[tuple[LicenceId, type], Milestone] = OrderedDict()
+        self._milestones: OrderedDict[tuple[str, type], AlbumMilestone | Warned] = OrderedDict()
         self._progress: OrderedDict[LicenceId, Progress] = OrderedDict()
         self._closed = False
         self._changed = trio.Event()
@@ -28,7 +29,9 @@ class EventBox:
         else:
             if isinstance(event, Finished | Failed):
                 self._progress.pop(event.licence_id, None)
-            self._milestones[event.licence_id, type(event)] = event
+            about = event.kind if isinstance(event, Warned) else event.licence_id
+            self._milestones[about, type(event)] = event
+            self._milestones.move_to_end((about, type(event)))
         self._notify()
 
     def close(self) -> None:

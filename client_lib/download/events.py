@@ -1,11 +1,21 @@
 """What a download tells: frozen values, in an order that makes sense, totals never go back."""
 
 import datetime as dt
+import enum
 from dataclasses import dataclass
 from pathlib import Path
 
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.release import TorrentName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queued:
+    """An album waits for its turn (again)."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    total_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,72 @@ class Progress:
         if self.download_rate_bytes_s <= 0:
             return None
         return (self.total_bytes - self.verified_bytes) / self.download_rate_bytes_s
+
+
+class StallReason(enum.StrEnum):
+    """Why nothing arrives."""
+
+    NO_PEERS = "no-peers"
+    TRACKER_AWAY = "tracker-away"
+    NO_SOURCE = "no-source"
+    REFUSED = "refused"
+    PEERS_SILENT = "peers-silent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stalled:
+    """Nothing arrived for `still_s` seconds; `detail` is a sentence about `reason`."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    reason: StallReason
+    detail: str
+    still_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """An album was paused; it keeps what it has and its place in the queue."""
+
+    licence_id: LicenceId
+    name: TorrentName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFull:
+    """An album waits for room on the disk, and goes on by itself when there is some."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    where: str
+    needed_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """Every piece is on disk and has the right hash; the album gets its final name next."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeding:
+    """An album is given to others until the job ends, as was asked (`keep_seeding`)."""
+
+    licence_id: LicenceId
+    name: TorrentName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoked:
+    """A licence was taken back: nothing more of the album can be fetched. Failed follows."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,5 +176,34 @@ class Fallback:
     joined: bool
 
 
-Milestone = Started | Trouble | CertificateRenewed | Fallback | Finished | Failed
-Event = Milestone | Progress
+class WarningKind(enum.StrEnum):
+    """What a warning is about."""
+
+    CLOCK_SKEW = "clock-skew"
+    SPACE = "space"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something about this device, not about one album, that the customer can mend."""
+
+    kind: WarningKind
+    message: str
+
+
+AlbumMilestone = (
+    Queued
+    | Started
+    | Stalled
+    | Paused
+    | DiskFull
+    | Verified
+    | Seeding
+    | Revoked
+    | Trouble
+    | CertificateRenewed
+    | Fallback
+    | Finished
+    | Failed
+)
+Event = AlbumMilestone | Progress | Warned

@@ -3,13 +3,16 @@
     device.secret                      bearer secret of this device, 0600; sealed if protected
     service.json                       licensing's address and the CAs we trust for it
     library.json                       the latest list of licences, so that `list` works offline
+    queue.json                         albums to get, in order, with their states
+    requests/                          what other commands ask of the process that downloads
     lock                               held by the process that downloads
     licences/<id>/credential.pem       key and certificate, 0600
     licences/<id>/album.torrent        the per-customer torrent, verified
     licences/<id>/download.json        where the album goes, and whether it is complete
     licences/<id>/resume.json          verified pieces of an unfinished album
 
-Every file is replaced whole, so a crash leaves the old one or the new one.
+Every file is replaced whole, so a crash leaves the old one or the new one. What it leaves of an
+unfinished write is removed when the library is next held.
 """
 
 import contextlib
@@ -21,14 +24,16 @@ from typing import TypeVar
 
 import msgspec
 
+from client_lib.download.queue import StoredQueue
 from client_lib.durable import (
     private_folder,
     read_file_if_present,
+    sweep_temporaries,
     write_atomically,
     write_secret,
     write_secret_once,
 )
-from client_lib.errors import IdentifierError, StorageError, UsageError
+from client_lib.errors import IdentifierError, LibraryInUse, StorageError, UsageError
 from client_lib.locking import locked_file
 from client_lib.protection import Protection
 from client_lib.sealing import SealedSecret, key_file_passphrase, seal
@@ -57,11 +62,15 @@ class DownloadState(enum.StrEnum):
 
 
 class DownloadRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an album is: being fetched into `partial`, and complete in `folder`."""
+    """Where an album is: being fetched into `partial`, and complete in `folder`.
+
+    `files` are the paths that are complete if only some were wanted, None for all.
+    """
 
     state: DownloadState
     partial: str
     folder: str
+    files: tuple[str, ...] | None = None
 
 
 class DeviceLibrary:
@@ -70,6 +79,7 @@ class DeviceLibrary:
     def __init__(self, folder: Path, protection: Protection | None = None) -> None:
         """Open it, making it if it is missing; `protection` opens a protected one."""
         self.folder = private_folder(folder)
+        self._folders: dict[str, str] | None = None
         self._protection = protection
         self._opened: tuple[bytes, bytes] | None = None  # a sealed file, and what was in it
 
@@ -148,6 +158,19 @@ class DeviceLibrary:
         """Remember what licensing said."""
         write_secret(self.folder / "library.json", msgspec.json.encode(library))
 
+    def queue(self) -> StoredQueue:
+        """The queue as last written."""
+        return _read_json(self.folder / "queue.json", StoredQueue) or StoredQueue()
+
+    def keep_queue(self, queue: StoredQueue) -> None:
+        """Remember the queue."""
+        write_secret(self.folder / "queue.json", msgspec.json.encode(queue))
+
+    @property
+    def requests_folder(self) -> Path:
+        """Where other commands leave what they ask of the process that downloads."""
+        return self.folder / "requests"
+
     def licence_folder(self, licence_id: LicenceId) -> Path:
         """Folder of one licence."""
         return self.folder / "licences" / licence_id
@@ -160,6 +183,14 @@ class DeviceLibrary:
         """Remember where an album is."""
         path = private_folder(self.licence_folder(licence_id)) / "download.json"
         write_atomically(path, msgspec.json.encode(record))
+        if self._folders is not None:
+            self._folders[licence_id] = record.folder
+
+    def forget_download(self, licence_id: LicenceId) -> None:
+        """Forget where an album was being fetched to."""
+        (self.licence_folder(licence_id) / "download.json").unlink(missing_ok=True)
+        if self._folders is not None:
+            self._folders.pop(licence_id, None)
 
     def resume_point(self, licence_id: LicenceId, info_hash: InfoHash) -> ResumePoint | None:
         """Verified pieces of an unfinished album, None if nothing usable was kept."""
@@ -178,23 +209,45 @@ class DeviceLibrary:
         (self.licence_folder(licence_id) / "resume.json").unlink(missing_ok=True)
 
     def folders_in_use(self) -> set[str]:
-        """Final folders of all albums, so that no two licences share one."""
+        """Final folders of all albums, so that no two licences share one.
+
+        Read once while the library is held: of a thousand albums each asks.
+        """
+        if self._folders is not None:
+            return set(self._folders.values())
+        return set(self._read_folders().values())
+
+    def _read_folders(self) -> dict[str, str]:
+        records = ((name, self.download(LicenceId(name))) for name in self._licence_ids())
+        return {name: record.folder for name, record in records if record is not None}
+
+    def _forget_folders(self) -> None:
+        self._folders = None
+
+    def _licence_ids(self) -> list[str]:
         root = self.folder / "licences"
-        ids = [entry.name for entry in root.iterdir()] if root.exists() else []
-        records = (self.download(LicenceId(name)) for name in ids)
-        return {record.folder for record in records if record is not None}
+        return [entry.name for entry in root.iterdir()] if root.exists() else []
+
+    def _sweep(self) -> None:
+        sweep_temporaries(self.folder)
+        sweep_temporaries(self.requests_folder)
+        for name in self._licence_ids():
+            sweep_temporaries(self.folder / "licences" / name)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the library for downloading. Raises UsageError if another process holds it."""
+        """Hold the library for downloading. Raises LibraryInUse if another process holds it."""
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(locked_file(self.folder / "lock"))
             except BlockingIOError as error:
-                raise UsageError(
+                raise LibraryInUse(
                     f"another albumswarm process is downloading with {self.folder}: "
                     "wait for it, or use another --data"
                 ) from error
+            self._sweep()
+            stack.callback(self._forget_folders)
+            self._folders = self._read_folders()
             yield
 
 

@@ -7,12 +7,11 @@ from client_lib.download.library import DeviceLibrary, DownloadRecord, DownloadS
 from client_lib.download.naming import album_folder
 from client_lib.durable import sync_folder
 from client_lib.errors import StorageError
+from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
 
 PARTIAL_FOLDER = ".albumswarm"
 """Below the music folder, hence on the same file system: the last step is one rename."""
-
-_SPARE_BYTES = 32 << 20  # kept free beside the album, so that the disk never fills to the brim
 
 
 def place(library: DeviceLibrary, licence: LicenceRecord, into: Path) -> DownloadRecord:
@@ -34,17 +33,6 @@ def place(library: DeviceLibrary, licence: LicenceRecord, into: Path) -> Downloa
         raise StorageError(f"cannot make {partial}: {error.strerror}") from error
     library.keep_download(licence.licence_id, record)
     return record
-
-
-def check_free_space(record: DownloadRecord, needed_bytes: int) -> None:
-    """Raise StorageError if the rest of the album does not fit on the disk."""
-    where = content_folder(record)
-    free = shutil.disk_usage(where).free
-    if needed_bytes + _SPARE_BYTES > free:
-        raise StorageError(
-            f"{where}: {needed_bytes / 1e6:.0f} MB to come and {free / 1e6:.0f} MB free: "
-            "make room and start again, what is there is kept"
-        )
 
 
 def content_folder(record: DownloadRecord) -> Path:
@@ -78,11 +66,44 @@ def reveal(library: DeviceLibrary, licence: LicenceRecord, record: DownloadRecor
 
 
 def remember_complete(
-    library: DeviceLibrary, licence: LicenceRecord, record: DownloadRecord, folder: Path
+    library: DeviceLibrary,
+    licence: LicenceRecord,
+    record: DownloadRecord,
+    folder: Path,
+    files: tuple[str, ...] | None = None,
 ) -> None:
-    """Record that the album is complete in `folder`."""
-    complete = DownloadRecord(DownloadState.COMPLETE, record.partial, str(folder))
+    """Record that the album, or the `files` of it that were wanted, are complete in `folder`."""
+    complete = DownloadRecord(DownloadState.COMPLETE, record.partial, str(folder), files)
     library.keep_download(licence.licence_id, complete)
+
+
+def reopen(
+    library: DeviceLibrary, licence: LicenceRecord, record: DownloadRecord
+) -> DownloadRecord:
+    """Record that more files of a complete album are wanted; they come where the others are."""
+    again = DownloadRecord(DownloadState.DOWNLOADING, record.partial, record.folder, record.files)
+    library.keep_download(licence.licence_id, again)
+    return again
+
+
+def discard(library: DeviceLibrary, licence_id: LicenceId) -> None:
+    """Remove the partial files of an album; one under its final name is left alone.
+
+    Raises StorageError.
+    """
+    record = library.download(licence_id)
+    if record is None or record.state is DownloadState.COMPLETE:
+        return
+    partial = Path(record.partial)
+    try:
+        if partial.is_dir() and not partial.is_symlink():
+            shutil.rmtree(partial)
+            _remove_if_empty(partial.parent)
+    except OSError as error:
+        raise StorageError(f"cannot remove {partial}: {error.strerror}") from error
+    if not _is_there(record.folder):
+        library.forget_resume_point(licence_id)
+        library.forget_download(licence_id)
 
 
 def remember_incomplete(
@@ -93,13 +114,13 @@ def remember_incomplete(
     Its resume point goes: the next download must look at every piece.
     """
     library.forget_resume_point(licence.licence_id)
-    again = DownloadRecord(DownloadState.DOWNLOADING, record.partial, record.folder)
+    again = DownloadRecord(DownloadState.DOWNLOADING, record.partial, record.folder, record.files)
     library.keep_download(licence.licence_id, again)
     return again
 
 
 def _at(record: DownloadRecord, folder: Path) -> DownloadRecord:
-    return DownloadRecord(record.state, record.partial, str(folder))
+    return DownloadRecord(record.state, record.partial, str(folder), record.files)
 
 
 def _free_folder(library: DeviceLibrary, licence: LicenceRecord, into: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from client_lib.download.schedule import ScheduleRule
 from client_lib.protection import Protection
 from client_lib.swarm.settings import SessionSettings
 
@@ -27,8 +28,10 @@ class ClientSettings:
     """Settings of `open_client`.
 
     `licensing_url` and `licensing_ca` (PEM) are remembered in `data_folder` after first use;
-    `licensing_ca` None trusts the system's roots. An album that receives nothing for `patience_s`
-    seconds fails with DownloadError, its partial files kept. The store's web seed is used, too,
+    `licensing_ca` None trusts the system's roots. `concurrent_albums` None: as many at a time as
+    the line behaves best with. An album that receives nothing for `stalled_after_s` seconds says
+    so; after `patience_s` it fails with DownloadError, its partial files kept. The rules of
+    `schedule` replace the session's limits while they hold. The store's web seed is used, too,
     while the swarm gives less than `web_seed_below_bytes_s`; 0 for never. `secrets` opens a
     protected `data_folder`, and protects a new one: PassphraseProtection or KeyringProtection.
     """
@@ -37,8 +40,10 @@ class ClientSettings:
     licensing_url: str | None = None
     licensing_ca: str | None = None
     session: SessionSettings = field(default_factory=lambda: SessionSettings(listen_port=0))
-    concurrent_albums: int = 4
+    concurrent_albums: int | None = None
+    stalled_after_s: float = 15.0
     patience_s: float = 600.0
+    schedule: tuple[ScheduleRule, ...] = ()
     secrets: Protection | None = None
     web_seed_below_bytes_s: int = 500_000
 
@@ -46,7 +51,8 @@ class ClientSettings:
 class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The command's configuration file (TOML). Every key may be left out; flags win over it.
 
-    Rates are bytes per second, 0 = no limit. `port` 0 takes any free one.
+    Rates are bytes per second, 0 = no limit. `port` 0 takes any free one. `concurrent_albums` 0:
+    as many at a time as the line behaves best with.
     """
 
     licensing_url: str | None = None
@@ -58,4 +64,5 @@ class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     download_limit: Annotated[int, msgspec.Meta(ge=0)] = 0
     limit_local_peers: bool = False
     port_mapping: bool = True
-    concurrent_albums: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    concurrent_albums: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    schedule: tuple[ScheduleRule, ...] = ()

@@ -61,7 +61,9 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         "tracker_backoff": 50,
         "tracker_completion_timeout": 20,
         "tracker_receive_timeout": 10,
-        "stop_tracker_timeout": 2,
+        # Whoever stops waits for it: see `Session.remove`.
+        "stop_tracker_timeout": 1,
+        "max_concurrent_http_announces": 100,
         # By default a web seed whose name was not found once is left alone for half an hour.
         "web_seed_name_lookup_retry": 30,
         "urlseed_wait_retry": 10,

@@ -9,6 +9,10 @@ from client_lib.wire.infohash import InfoHash
 
 _Flags = Annotated[str, msgspec.Meta(pattern=r"^[01]*\Z", max_length=1 << 24)]
 _Piece = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+_Peer = tuple[
+    Annotated[str, msgspec.Meta(max_length=64)], Annotated[int, msgspec.Meta(gt=0, lt=65536)]
+]
+MAX_PEERS = 50
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -24,17 +28,23 @@ class ResumePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Verified pieces, and blocks (16 KiB) of unfinished ones, as strings of `0` and `1`.
 
     It was true for the page cache, not for the disk: after a power cut it proves nothing, so it
-    names the boot under which it was taken.
+    names the boot under which it was taken. `peers` could be reached then: with them a download
+    goes on after a restart, though the tracker is away.
     """
 
     info_hash: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     boot: str
     have: _Flags
     unfinished: dict[_Piece, _Flags]
+    peers: Annotated[tuple[_Peer, ...], msgspec.Meta(max_length=MAX_PEERS)] = ()
 
     @classmethod
     def of(
-        cls, info_hash: InfoHash, have: list[bool], unfinished: dict[int, list[bool]]
+        cls,
+        info_hash: InfoHash,
+        have: list[bool],
+        unfinished: dict[int, list[bool]],
+        peers: tuple[tuple[str, int], ...] = (),
     ) -> "ResumePoint":
         """Take libtorrent's lists."""
         return cls(
@@ -42,6 +52,7 @@ class ResumePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             boot=this_boot(),
             have=_text(have),
             unfinished={piece: _text(blocks) for piece, blocks in unfinished.items()},
+            peers=peers[:MAX_PEERS],
         )
 
     @classmethod

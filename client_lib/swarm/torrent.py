@@ -1,7 +1,9 @@
 """One sealed torrent in a session: its state as values, its commands as methods."""
 
 import enum
+import errno
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import libtorrent as lt
 import trio
 
-from client_lib.errors import DownloadError, StorageError
+from client_lib.errors import DiskFullError, DownloadError, StorageError
 from client_lib.swarm.hardening import FFDHE2048_PEM
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.seams import seams
@@ -36,7 +38,8 @@ class AddTorrent:
 
     `trackers` are tiers of URLs (BEP 12), None for those in the torrent. `paths` gives the files,
     in the torrent's order, other paths below `save_path`. `complete` says that all content is
-    there: pieces are then verified when they are uploaded first (libtorrent's seed mode).
+    there: pieces are then verified when they are uploaded first (libtorrent's seed mode). `wanted`
+    are the indexes of the files to fetch, None for all.
     """
 
     torrent: bytes
@@ -47,13 +50,15 @@ class AddTorrent:
     paths: Sequence[str] | None = None
     resume: ResumePoint | None = None
     complete: bool = False
+    wanted: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TorrentStatus:
     """A moment of a torrent. Payload bytes count since it was added; rates are bytes/s.
 
-    `verified_bytes` is what is on disk with the right hash, of `total_bytes`.
+    `verified_bytes` is what is on disk with the right hash, of `total_bytes`: both of the wanted
+    files only.
     """
 
     phase: Phase
@@ -69,7 +74,7 @@ class TorrentStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """A connected peer. `pieces` is a bitmap, bit i for piece i; bytes are payload.
+    """A connected peer; bytes are payload. `called` by us: others can call it there too.
 
     A `web_seed` (BEP 19) is a central seeder, too.
     """
@@ -78,7 +83,7 @@ class PeerStatus:
     port: int
     central_seeder: bool
     complete: bool
-    pieces: int
+    called: bool
     downloaded_bytes: int
     uploaded_bytes: int
     download_rate_bytes_s: int
@@ -100,15 +105,26 @@ class TrackerReport:
 class Torrent:
     """A torrent that a `Session` made. Use it from the session's own task tree only."""
 
-    def __init__(self, handle: lt.torrent_handle, info: lt.torrent_info, name: TorrentName) -> None:
+    def __init__(
+        self,
+        handle: lt.torrent_handle,
+        info: lt.torrent_info,
+        name: TorrentName,
+        wanted: frozenset[int] | None = None,
+    ) -> None:
         """Made by `Session.add`."""
         self._handle = handle
-        self._piece_lengths = _piece_lengths(info)
-        self.total_bytes = sum(self._piece_lengths)
+        self._layout = info.layout()
+        self._piece_lengths = _piece_lengths(self._layout, None)
+        self._wanted_lengths = _piece_lengths(self._layout, wanted)
+        self.total_bytes = sum(self._wanted_lengths)
+        """Bytes of the wanted files."""
         self.name = name
         self.info_hash = InfoHash(info.info_hashes().v2.to_bytes())
         self.trackers: dict[str, TrackerReport] = {}
+        self._words: Counter[str] = Counter()
         self.error: str | None = None
+        self.disk_full = False
         self.pieces_verified = 0
         """Pieces that passed their hash check since the torrent was added."""
         self._changed = trio.Event()
@@ -131,7 +147,7 @@ class Torrent:
         elif status.flags & lt.torrent_flags.paused:
             phase = Phase.PAUSED
         else:
-            phase = Phase.SEEDING if status.is_seeding else Phase.DOWNLOADING
+            phase = Phase.SEEDING if status.is_finished else Phase.DOWNLOADING
         return TorrentStatus(
             phase=phase,
             # Counted here: libtorrent's `total` has the padding between files in it while it
@@ -139,7 +155,7 @@ class Torrent:
             total_bytes=self.total_bytes,
             verified_bytes=self.total_bytes
             if status.is_seeding
-            else sum(itertools.compress(self._piece_lengths, status.pieces)),
+            else sum(itertools.compress(self._wanted_lengths, status.pieces)),
             downloaded_bytes=status.total_payload_download,
             uploaded_bytes=status.total_payload_upload,
             download_rate_bytes_s=status.download_payload_rate,
@@ -167,12 +183,25 @@ class Torrent:
         await self._changed.wait()
 
     async def wait_complete(self) -> None:
-        """Wait until every piece is there and verified. Raises DownloadError on a torrent error."""
-        while not self._handle.status().is_seeding:
+        """Wait until every wanted piece is there and verified.
+
+        Raises DiskFullError, DownloadError on another error of the torrent.
+        """
+        while (status := self.status()).verified_bytes < status.total_bytes:
+            if self.disk_full:
+                where = self._handle.status().save_path
+                raise DiskFullError(where, status.total_bytes - status.verified_bytes, 0)
             if self.error is not None:
                 raise DownloadError(f"{self.name}: {self.error}")
             await self.wait_change()
         await trio.lowlevel.checkpoint()
+
+    def want(self, files: frozenset[int] | None) -> None:
+        """Fetch these files from now on, by index, None for all; what is there stays."""
+        self._handle.prioritize_files(file_priorities(self._layout, files))
+        self._wanted_lengths = _piece_lengths(self._layout, files)
+        self.total_bytes = sum(self._wanted_lengths)
+        self._notify()
 
     def renew(self, certificate_pem: str, key_pem: str) -> None:
         """Present another certificate from the next connection on."""
@@ -188,7 +217,9 @@ class Torrent:
         Pieces at seams wait until the piece behind them is there (`client_lib.swarm.seams`).
         """
         there = self._handle.status().pieces
-        self._held_back = {p for p in self._seams if not there[p] and not there[p + 1]}
+        self._held_back = {
+            p for p in self._seams if self._wanted_lengths[p] and not there[p] and not there[p + 1]
+        }
         self._handle.prioritize_pieces([(piece, 0) for piece in self._held_back])
         for url in urls:
             self._handle.add_url_seed(url)
@@ -212,9 +243,19 @@ class Torrent:
         """Disconnect from the swarm and stay in the session."""
         self._handle.pause()
 
+    async def say_goodbye(self) -> None:
+        """Disconnect, and wait until the trackers that know us have heard of it."""
+        know_us = {url for url, report in self.trackers.items() if not report.message}
+        before = {url: self._words[url] for url in know_us}
+        self._handle.pause()
+        await trio.lowlevel.checkpoint()
+        while any(self._words[url] == count for url, count in before.items()):
+            await self.wait_change()
+
     def resume(self) -> None:
         """Join the swarm (again), clearing an earlier error."""
         self.error = None
+        self.disk_full = False
         self._handle.clear_error()
         self._handle.resume()
 
@@ -269,7 +310,8 @@ class Torrent:
             case lt.save_resume_data_alert():
                 # Copied now: `params` lives in the alert, and reading it later is a crash.
                 have, unfinished = alert.params.have_pieces, alert.params.unfinished_pieces
-                self._resume_points.append(ResumePoint.of(self.info_hash, have, unfinished))
+                peers = tuple(alert.params.peers)
+                self._resume_points.append(ResumePoint.of(self.info_hash, have, unfinished, peers))
             case lt.save_resume_data_failed_alert():
                 self._resume_points.append(None)
             case lt.cache_flushed_alert():
@@ -280,17 +322,20 @@ class Torrent:
                 self._moved.append(alert.error.message())
             case lt.file_error_alert():
                 self.error = f"{alert.filename()}: {alert.error.message()}"
+                self.disk_full |= alert.error.value() in (errno.ENOSPC, errno.EDQUOT)
             case lt.torrent_error_alert():
                 # What a file_error_alert said before it names the file.
                 self.error = self.error or alert.error.message()
             case lt.tracker_reply_alert():
                 report = TrackerReport(alert.tracker_url(), alert.num_peers, False, "")
+                self._words[report.url] += 1
                 self.trackers[report.url] = report
             case lt.tracker_error_alert():
                 reason = alert.failure_reason()
                 message = reason or alert.error.message()
                 refused = bool(reason) and not reason.startswith(NO_SOURCE)
                 report = TrackerReport(alert.tracker_url(), 0, refused, message)
+                self._words[report.url] += 1
                 self.trackers[report.url] = report
             case lt.state_changed_alert() | lt.torrent_finished_alert():
                 pass
@@ -300,32 +345,51 @@ class Torrent:
                 pass
             case _:
                 return
+        self._notify()
+
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
 
 
-def _piece_lengths(info: lt.torrent_info) -> list[int]:
-    """Payload bytes of each piece: in v2 the last one of a file is short (BEP 52)."""
-    layout, longest = info.layout(), info.piece_length()
+def real_files(layout: lt.file_storage) -> list[int]:
+    """libtorrent's indexes of the files, without the padding between them."""
+    padding = lt.file_flags_t.flag_pad_file
+    return [i for i in range(layout.num_files()) if not layout.file_flags(i) & padding]
+
+
+def file_priorities(layout: lt.file_storage, wanted: frozenset[int] | None) -> list[int]:
+    """libtorrent's priorities (4 is normal, 0 never), padding included."""
+    priorities = [4] * layout.num_files()
+    for number, index in enumerate(real_files(layout)):
+        if wanted is not None and number not in wanted:
+            priorities[index] = 0
+    return priorities
+
+
+def _piece_lengths(layout: lt.file_storage, wanted: frozenset[int] | None) -> list[int]:
+    """Payload bytes of each piece: in v2 the last one of a file is short (BEP 52).
+
+    Pieces belong to one file each; those of files that are not wanted count as 0.
+    """
+    longest = layout.piece_length()
     lengths: list[int] = []
-    for index in range(layout.num_files()):
-        if layout.file_flags(index) & lt.file_flags_t.flag_pad_file:
-            continue
+    for number, index in enumerate(real_files(layout)):
         whole, rest = divmod(layout.file_size(index), longest)
-        lengths += [longest] * whole + ([rest] if rest else [])
+        sizes = [longest] * whole + ([rest] if rest else [])
+        lengths += sizes if wanted is None or number in wanted else [0] * len(sizes)
     return lengths
 
 
 def _peer_status(peer: lt.peer_info) -> PeerStatus:
     address, port = peer.ip
     web_seed = bool(peer.connection_type & (lt.peer_info.web_seed | lt.peer_info.http_seed))
-    bits = "".join("1" if has else "0" for has in reversed(peer.pieces))
     return PeerStatus(
         address=address,
         port=port,
         central_seeder=web_seed or peer.pid.to_bytes().startswith(PEER_ID_SEEDER.encode()),
         complete=bool(peer.flags & lt.peer_info.seed),
-        pieces=int(bits or "0", 2),
+        called=bool(peer.flags & lt.peer_info.outgoing_connection),
         downloaded_bytes=peer.total_download,
         uploaded_bytes=peer.total_upload,
         download_rate_bytes_s=peer.payload_down_speed,

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,19 +38,21 @@ class Album:
 
     root: Path
     pki: SwarmPki = field(default_factory=SwarmPki)
+    name: TorrentName = NAME
+    sizes: Mapping[str, int] = field(default_factory=lambda: SIZES)
     torrent: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        for path, size in SIZES.items():
+        for path, size in self.sizes.items():
             file = self.folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(os.urandom(size))
-        torrent = create_torrent(self.folder, name=NAME, ca_pem=self.pki.ca_pem)
+        torrent = create_torrent(self.folder, name=self.name, ca_pem=self.pki.ca_pem)
         object.__setattr__(self, "torrent", torrent)
 
     @property
     def folder(self) -> Path:
-        return self.root / NAME
+        return self.root / self.name
 
     @property
     def metainfo(self) -> Metainfo:
@@ -66,7 +68,7 @@ class Album:
         return self.metainfo.info_hash
 
     def licence(self, number: int = 1) -> Leaf:
-        return self.pki.issue(licence_identity(NAME, self.metainfo.info, number=number))
+        return self.pki.issue(licence_identity(self.name, self.metainfo.info, number=number))
 
     def seeder(self) -> Leaf:
         return self.pki.issue(SeederIdentity("s-1"))

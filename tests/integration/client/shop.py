@@ -1,6 +1,7 @@
 """Licensing as one device meets it, over real HTTPS, with an album that a real seeder has."""
 
 import contextlib
+import datetime as dt
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from cryptography import x509
 
 from client_lib.download import Client, ClientSettings, SessionSettings, open_client
 from client_lib.protection import Protection
-from client_lib.wire import certificates
+from client_lib.wire import bencode, certificates
 from client_lib.wire.certificates import LicenceIdentity, SignerIdentity
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import (
@@ -23,7 +24,7 @@ from client_lib.wire.licensing_api import (
 )
 from client_lib.wire.problem import Problem, ProblemType, encode_problem
 from client_lib.wire.signature import Stamp, stamp
-from tests.integration.client.rig import HOST, NAME, Album, Seed
+from tests.integration.client.rig import HOST, Album, Seed
 from tests.pki import SwarmPki, utc_now
 from tests.unit.client_lib.download.licences import licence
 from tests.unit.client_lib.transport.https_server import Request, http, https_server
@@ -37,32 +38,54 @@ class Shop:
 
     album: Album
     away: bool = False
+    tracker_away: bool = False
     revoked: set[LicenceId] = field(default_factory=set)
     torrents: dict[LicenceId, bytes] = field(default_factory=dict)
     signing_pki: SwarmPki | None = None
     records: list[LicenceRecord] = field(default_factory=list)
+    albums: dict[LicenceId, Album] = field(default_factory=dict)
+    lifetime: dt.timedelta | None = None
+    clock_ahead: dt.timedelta = dt.timedelta(0)
+    """By how much customers are ahead of licensing."""
+    tracker_url: str = "https://localhost:1"  # nobody is there
+    peers: tuple[tuple[str, int], ...] = ()
+    announced: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     web_seeds: tuple[str, ...] = ()
 
-    def sell(self, number: int = 1) -> LicenceRecord:
-        """One more licence of the album, with its signed torrent."""
-        info_hash = self.album.info_hash.hex
-        record = licence(NAME, number=number, info_hash=info_hash, title=f"Ålbum {number}")
+    def sell(
+        self, number: int = 1, *, album: Album | None = None, title: str | None = None
+    ) -> LicenceRecord:
+        """One more licence of the album (or another one), with its signed torrent."""
+        album = album or self.album
+        record = msgspec.structs.replace(
+            licence(
+                album.name,
+                number=number,
+                info_hash=album.info_hash.hex,
+                title=title or f"Ålbum {number}",
+            ),
+            size_bytes=sum(album.sizes.values()),
+        )
         self.records.append(record)
+        self.albums[record.licence_id] = album
         self.torrents[record.licence_id] = self.torrent_for(record.licence_id)
         return record
 
     def torrent_for(self, licence_id: LicenceId, pki: SwarmPki | None = None) -> bytes:
-        """A customer's torrent; the tracker it names does not answer."""
+        """A customer's torrent."""
+        album = self.albums.get(licence_id, self.album)
         pki = pki or self.album.pki
         signer = pki.issue(SignerIdentity(1, STORE))
-        url = f"https://localhost:1/announce/{licence_id}"
-        what = Stamp(licence_id, NAME, ((url,),), utc_now(), self.web_seeds)
+        url = f"{self.tracker_url}/announce/{licence_id}"
+        what = Stamp(licence_id, album.name, ((url,),), utc_now(), self.web_seeds)
         return stamp(
-            self.album.metainfo, what, store=STORE, certificate=signer.certificate, key=signer.key
+            album.metainfo, what, store=STORE, certificate=signer.certificate, key=signer.key
         )
 
-    def answer(self, request: Request) -> bytes:
+    def answer(self, request: Request) -> bytes | None:
+        if request.path.startswith("/announce/"):
+            return None if self.tracker_away else self._announce(request.path)
         self.asked.append(f"{request.method} {request.path}")
         if self.away:
             return http(503, encode_problem(Problem(ProblemType.NOT_READY, "No", 503, "restart")))
@@ -80,15 +103,26 @@ class Shop:
                 return http(201, self._certificate(LicenceId(licence_id), request.body))
         return http(404, encode_problem(Problem(ProblemType.NOT_FOUND, "No", 404)))
 
+    def _announce(self, path: str) -> bytes:
+        """What a tracker says: here are the peers, or that the licence is no good."""
+        licence_id = LicenceId(path.split("?")[0].rpartition("/")[2])
+        self.announced.append(licence_id)
+        if licence_id in self.revoked:
+            return http(200, bencode.encode({b"failure reason": b"licence revoked"}))
+        peers = b"".join(socket.inet_aton(host) + port.to_bytes(2) for host, port in self.peers)
+        return http(200, bencode.encode({b"interval": 60, b"peers": peers}))
+
     def _certificate(self, licence_id: LicenceId, body: bytes) -> bytes:
         csr = msgspec.json.decode(body, type=CertificateRequest).csr
+        album = self.albums.get(licence_id, self.album)
         leaf = certificates.issue(
-            LicenceIdentity(licence_id, NAME, self.album.info_hash),
+            LicenceIdentity(licence_id, album.name, album.info_hash),
             certificates.public_key_from_csr(csr),
             ca=self.album.pki.ca,
             ca_key=self.album.pki.ca_key,
             serial=x509.random_serial_number(),
-            now=utc_now(),
+            now=utc_now() - self.clock_ahead,
+            lifetime=self.lifetime,
         )
         return msgspec.json.encode(
             CertificateAnswer(

@@ -160,15 +160,6 @@ def test_damaged_album_is_mended_where_it_is(library: DeviceLibrary, music: Path
     assert placement.reveal(library, one, again) == folder
 
 
-def test_too_little_space_is_told_before_a_byte_is_fetched(
-    library: DeviceLibrary, music: Path
-) -> None:
-    record = placement.place(library, licence(), music)
-    placement.check_free_space(record, 1)
-    with pytest.raises(StorageError, match=r"1000000000000 MB to come and .* MB free"):
-        placement.check_free_space(record, 10**18)
-
-
 def test_music_folder_that_cannot_be_made_is_named(library: DeviceLibrary, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=f"cannot make {tmp_path}/file/.albumswarm/"):

@@ -13,7 +13,7 @@ def peer(seeder: bool, downloaded: int, rate: int = 0, *, port: int = 1) -> Peer
         port=port,
         central_seeder=seeder,
         complete=seeder,
-        pieces=0,
+        called=True,
         downloaded_bytes=downloaded,
         uploaded_bytes=0,
         download_rate_bytes_s=rate,

@@ -1,0 +1,114 @@
+"""`albumswarm queue`: what is to come, and changing it, also while `get` runs elsewhere."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import trio
+from cyclopts import Parameter
+from rich.filesize import decimal
+
+from client_lib.cli.options import Options
+from client_lib.cli.selection import select, title
+from client_lib.console import print_json, print_table, print_text, printable
+from client_lib.download.client import Client, open_client
+from client_lib.download.queue import QueueState
+from client_lib.download.queue_requests import Move, Pause, QueueRequest, Remove, Resume
+from client_lib.errors import DownloadError, UsageError
+from client_lib.wire.licence import LicenceId
+
+_NO_OPTIONS = Options()
+_ANSWER_S = 30.0
+
+Names = Annotated[tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them.")]
+
+
+async def show(*, options: Options = _NO_OPTIONS) -> None:
+    """Show the albums of the queue in order."""
+    async with open_client(options.settings()) as client:
+        entries = await client.queue()
+        titles = {one.licence_id: title(one) for one in await client.licences(refresh=False)}
+    if options.json:
+        print_json({"queue": entries})
+        return
+    if not entries:
+        print_text("The queue is empty: `albumswarm get --all` fills it.")
+        return
+    rows = [("Album", "Name", "Size", "State")]
+    for entry in entries:
+        reason = f": {printable(entry.reason)}" if entry.reason else ""
+        chosen = f" ({', '.join(map(printable, entry.files))})" if entry.files else ""
+        shown = titles.get(entry.licence_id, entry.name)
+        size = decimal(entry.size_bytes)
+        rows.append((shown, entry.name + chosen, size, f"{entry.state}{reason}"))
+    print_table(rows)
+
+
+async def pause(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> None:
+    """Pause albums, none named: all. They keep what they have and their place."""
+    async with open_client(options.settings()) as client:
+        await _ask(client, Pause(await _chosen(client, names)))
+
+
+async def resume(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> None:
+    """Let albums go on that were paused or have failed, none named: all."""
+    async with open_client(options.settings()) as client:
+        await _ask(client, Resume(await _chosen(client, names)))
+
+
+async def move(
+    names: Names,
+    /,
+    *,
+    before: Annotated[
+        str | None, Parameter(help="Put them before this album; left out: at the end.")
+    ] = None,
+    options: Options = _NO_OPTIONS,
+) -> None:
+    """Put albums elsewhere in the queue, in the order named."""
+    if not names:
+        raise UsageError("name the albums to move")
+    async with open_client(options.settings()) as client:
+        chosen = await _chosen(client, names)
+        target = None if before is None else (await _chosen(client, [before]))[0]
+        if target in chosen:
+            raise UsageError(f"{before}: an album cannot be put before itself")
+        await _ask(client, Move(chosen, target))
+
+
+async def remove(
+    names: Names,
+    /,
+    *,
+    discard: Annotated[
+        bool, Parameter(help="Delete what was fetched of unfinished albums.", negative="")
+    ] = False,
+    options: Options = _NO_OPTIONS,
+) -> None:
+    """Take albums out of the queue. Complete albums stay on the disk."""
+    if not names:
+        raise UsageError("name the albums to take out")
+    async with open_client(options.settings()) as client:
+        await _ask(client, Remove(await _chosen(client, names), discard))
+
+
+async def _chosen(client: Client, names: Sequence[str]) -> tuple[LicenceId, ...]:
+    """Licence ids of queued albums; no names: all that are not complete."""
+    entries = await client.queue()
+    if not names:
+        unfinished = (entry for entry in entries if entry.state is not QueueState.COMPLETE)
+        return tuple(entry.licence_id for entry in unfinished)
+    queued = {entry.licence_id for entry in entries}
+    chosen = select(await client.licences(refresh=False), names)
+    for licence in chosen:
+        if licence.licence_id not in queued:
+            raise UsageError(f"{licence.name} is not in the queue: `albumswarm get` puts it there")
+    return tuple(licence.licence_id for licence in chosen)
+
+
+async def _ask(client: Client, request: QueueRequest) -> None:
+    with trio.move_on_after(_ANSWER_S) as patience:
+        await client.change_queue(request)
+    if patience.cancelled_caught:
+        raise DownloadError(
+            "the process that downloads does not answer; it will do this when it does"
+        )

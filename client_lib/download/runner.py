@@ -1,0 +1,399 @@
+"""The engine of a job: starts albums as places get free, and carries out what it is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from client_lib.download import placement
+from client_lib.download.album import AlbumDownload, Surroundings
+from client_lib.download.concurrency import Concurrency, LineSample
+from client_lib.download.events import (
+    DiskFull,
+    Failed,
+    Finished,
+    Paused,
+    Queued,
+    Revoked,
+    Warned,
+    WarningKind,
+)
+from client_lib.download.library import DownloadState
+from client_lib.download.prefetch import MOST_AHEAD, Prefetch
+from client_lib.download.queue import Order, QueueEntry, QueueState
+from client_lib.download.queue_keeper import QueueKeeper
+from client_lib.download.space import DISK_FULL_ERRNOS, space_shortage
+from client_lib.download.totals import AlbumTotals
+from client_lib.errors import (
+    AlbumswarmError,
+    DiskFullError,
+    DownloadError,
+    LicenceRevoked,
+    StorageError,
+    UsageError,
+)
+from client_lib.membership import Membership
+from client_lib.nursery import open_quiet_nursery
+from client_lib.wire.licence import LicenceId
+from client_lib.wire.licensing_api import LicenceRecord
+
+_TICK_S = 0.5
+_ROOM_S = 2.0
+_MOST_OPEN = 48  # albums fetching or being finished: a slow disk must not pile them up
+_NEXT = 8
+
+
+@dataclass(eq=False)
+class _Run:
+    """An album under way. A place is held until nothing more of it is to come."""
+
+    album: AlbumDownload
+    fetching: bool = True
+    open: bool = True
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    ended: trio.Event = field(default_factory=trio.Event)
+
+
+class JobRunner:
+    """Runs the albums of one job. All methods but `run` are for the job's own task tree."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        keeper: QueueKeeper,
+        *,
+        concurrent: int | None,
+        order: Order,
+        keep_seeding: bool,
+    ) -> None:
+        """Take the job's surroundings; `concurrent` None: as the line behaves."""
+        self.licences: dict[LicenceId, LicenceRecord] = {}
+        self.outcomes: dict[LicenceId, Finished | Failed] = {}
+        self.order = order
+        self._around = around
+        self._keeper = keeper
+        self._queue = keeper.queue
+        self._concurrency = Concurrency(concurrent)
+        self._keep_seeding = keep_seeding
+        self._runs: dict[LicenceId, _Run] = {}
+        self._totals: dict[LicenceId, AlbumTotals] = {}
+        self._no_room: dict[LicenceId, tuple[DiskFullError, float]] = {}
+        self._prefetch = Prefetch(self._join_ahead)
+        self._wake = trio.Event()
+
+    def add(
+        self, licences: Sequence[LicenceRecord], into: Path, files: Sequence[str] | None = None
+    ) -> None:
+        """Take up albums: new ones go to the end of the queue. Raises UsageError.
+
+        Those under way go on.
+        """
+        fresh = [licence for licence in licences if licence.licence_id not in self._runs]
+        self._queue.add(fresh, str(into.expanduser().absolute()), files)
+        emit = self._around.emit
+        for licence in fresh:
+            licence_id, name = licence.licence_id, licence.name
+            self.licences[licence_id] = licence
+            self.outcomes.pop(licence_id, None)
+            if self._queue[licence_id].state is QueueState.PAUSED:
+                emit(Paused(licence_id=licence_id, name=name))
+            else:
+                emit(Queued(licence_id=licence_id, name=name, total_bytes=licence.size_bytes))
+        self._changed()
+
+    def pause(self, licence_ids: Sequence[LicenceId]) -> None:
+        """Stop albums that have not ended, keeping their place. Twice is the same as once."""
+        for licence_id in self._mine(licence_ids):
+            entry = self._queue[licence_id]
+            if licence_id in self.outcomes or entry.state is QueueState.PAUSED:
+                continue
+            self._queue.mark(licence_id, QueueState.PAUSED)
+            self._no_room.pop(licence_id, None)
+            self._stop(licence_id)
+            self._around.emit(Paused(licence_id=licence_id, name=entry.name))
+        self._changed()
+
+    def resume(self, licence_ids: Sequence[LicenceId]) -> None:
+        """Queue albums again that were paused, failed, or wait for room on the disk."""
+        for licence_id in self._mine(licence_ids):
+            entry = self._queue[licence_id]
+            waited = self._no_room.pop(licence_id, None) is not None
+            if entry.state in (QueueState.PAUSED, QueueState.FAILED):
+                self.outcomes.pop(licence_id, None)
+                self._queue.mark(licence_id, QueueState.QUEUED)
+            elif not waited:
+                continue
+            self._around.emit(
+                Queued(licence_id=licence_id, name=entry.name, total_bytes=entry.size_bytes)
+            )
+        self._changed()
+
+    async def cancel(self, licence_id: LicenceId, *, discard: bool) -> None:
+        """Take an album out of job and queue; with `discard` its partial files go too."""
+        self._queue.remove(licence_id)
+        self._no_room.pop(licence_id, None)
+        self.licences.pop(licence_id, None)
+        self.outcomes.pop(licence_id, None)
+        run = self._stop(licence_id)
+        self._changed()
+        if run is not None:
+            await run.ended.wait()
+        if discard:
+            await trio.to_thread.run_sync(placement.discard, self._around.library, licence_id)
+        await trio.lowlevel.checkpoint()
+
+    def move(self, licence_ids: Sequence[LicenceId], before: LicenceId | None) -> None:
+        """Put albums before another one, None: at the end. Raises UsageError."""
+        for licence_id in licence_ids:
+            self._queue.move(licence_id, before)
+        self._changed()
+
+    def prioritise(self, licence_ids: Sequence[LicenceId]) -> None:
+        """Have albums come next, in the order given. Raises UsageError."""
+        others = [
+            entry.licence_id
+            for entry in self._queue.entries()
+            if entry.state is QueueState.QUEUED and entry.licence_id not in licence_ids
+        ]
+        self.move(licence_ids, others[0] if others else None)
+
+    def select(self, licence_id: LicenceId, files: Sequence[str]) -> None:
+        """Choose files of an album; one that ended is taken up again. Raises UsageError."""
+        if licence_id not in self.licences:
+            raise UsageError(f"{licence_id}: this album is not in the job")
+        run = self._runs.get(licence_id)
+        ended = isinstance(self.outcomes.get(licence_id), Finished)
+        if run is not None and not ended:
+            run.album.select(files)
+        self._queue.select(licence_id, files)
+        if ended:
+            self.outcomes.pop(licence_id)
+            self._queue.mark(licence_id, QueueState.QUEUED)
+            self._stop(licence_id)
+        self._changed()
+
+    @property
+    def received_bytes(self) -> int:
+        """Payload of the job, of all albums."""
+        return sum(totals.received_bytes for totals in self._totals.values())
+
+    async def run(self) -> None:
+        """Run until every album has ended, which is never while seeding."""
+        async with open_quiet_nursery() as nursery:
+            nursery.start_soon(self._prefetch.run)
+            nursery.start_soon(self._watch_line)
+            nursery.start_soon(self._watch_room)
+            nursery.start_soon(self._check_room)
+            async with open_quiet_nursery() as albums:
+                while not self._is_done():
+                    woken = self._wake
+                    self._admit(albums)
+                    await woken.wait()
+                albums.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+
+    def _is_done(self) -> bool:
+        if any(licence_id not in self.outcomes for licence_id in self.licences):
+            return False
+        return not (self._keep_seeding and self._runs)
+
+    def _admit(self, albums: trio.Nursery) -> None:
+        waiting = self._waiting()
+        fetching = sum(run.fetching for run in self._runs.values())
+        unfinished = sum(run.open for run in self._runs.values())
+        while waiting and fetching < self._concurrency.target and unfinished < _MOST_OPEN:
+            entry = waiting.pop(0)
+            self._start(entry, albums)
+            fetching, unfinished = fetching + 1, unfinished + 1
+        self._prefetch.want([self.licences[entry.licence_id] for entry in waiting[:MOST_AHEAD]])
+
+    def _waiting(self) -> list[QueueEntry]:
+        held = self._runs.keys() | self._no_room.keys()
+        waiting = self._queue.waiting(self.order, self.licences.keys())
+        return [entry for entry in waiting if entry.licence_id not in held]
+
+    def _start(self, entry: QueueEntry, albums: trio.Nursery) -> None:
+        licence = self.licences[entry.licence_id]
+        totals = self._totals.setdefault(
+            entry.licence_id, AlbumTotals(entry.licence_id, entry.name)
+        )
+        album = AlbumDownload(
+            licence,
+            self._around,
+            totals,
+            into=Path(entry.into),
+            files=entry.files,
+            keep_seeding=self._keep_seeding,
+            on_fetched=lambda: self._fetched(run),
+            on_finished=lambda finished: self._finished(run, finished),
+        )
+        run = self._runs[entry.licence_id] = _Run(album)
+        self._queue.mark(entry.licence_id, QueueState.DOWNLOADING)
+        self._keeper.changed()
+        albums.start_soon(self._run_one, licence, run)
+
+    async def _run_one(self, licence: LicenceRecord, run: _Run) -> None:
+        try:
+            with run.scope:
+                member = await self._prefetch.take(licence.licence_id)
+                await run.album.run(member)
+        except AlbumswarmError as error:
+            self._ended_badly(licence, error)
+        except OSError as error:
+            self._ended_badly(licence, DownloadError(f"{licence.name}: {error}"))
+        except ExceptionGroup as group:
+            # An album that is stopped while it fails: what was cancelled is out of the group.
+            ours, others = group.split(AlbumswarmError)
+            if others is not None or ours is None:
+                raise
+            first: Exception = ours
+            while isinstance(first, ExceptionGroup):
+                first = first.exceptions[0]
+            self._ended_badly(licence, first)
+        finally:
+            self._note_verified(licence.licence_id)
+            del self._runs[licence.licence_id]
+            run.ended.set()
+            self._changed()
+
+    def _fetched(self, run: _Run) -> None:
+        run.fetching = False
+        self._changed()
+
+    def _finished(self, run: _Run, finished: Finished) -> None:
+        run.fetching = run.open = False
+        self.outcomes[finished.licence_id] = finished
+        if finished.licence_id in self._queue:
+            self._queue.mark(finished.licence_id, QueueState.COMPLETE)
+        self._around.emit(finished)
+        self._changed()
+
+    def _ended_badly(self, licence: LicenceRecord, error: Exception) -> None:
+        licence_id, name = licence.licence_id, licence.name
+        if isinstance(error, LicenceRevoked):
+            self._around.emit(Revoked(licence_id=licence_id, name=name, message=str(error)))
+        entry = self._queue.find(licence_id)
+        if entry is None or entry.state is not QueueState.DOWNLOADING:
+            return  # complete and only given since, or stopped by the customer at this moment
+        if (full := _disk_full(error)) is not None:
+            self._queue.mark(licence_id, QueueState.QUEUED)
+            self._no_room[licence_id] = full, trio.current_time()
+            self._around.emit(
+                DiskFull(
+                    licence_id=licence_id,
+                    name=name,
+                    where=full.where,
+                    needed_bytes=full.needed_bytes,
+                    free_bytes=full.free_bytes,
+                )
+            )
+            return
+        self._fail(licence, error)
+
+    def _fail(self, licence: LicenceRecord, error: Exception) -> None:
+        failed = Failed(licence_id=licence.licence_id, name=licence.name, error=error)
+        self._queue.mark(licence.licence_id, QueueState.FAILED, str(error))
+        self.outcomes[licence.licence_id] = failed
+        self._around.emit(failed)
+
+    def _stop(self, licence_id: LicenceId) -> _Run | None:
+        run = self._runs.get(licence_id)
+        if run is not None:
+            run.scope.cancel()
+        return run
+
+    def _note_verified(self, licence_id: LicenceId) -> None:
+        self._queue.note_verified(licence_id, self._totals[licence_id].verified_bytes)
+
+    def _mine(self, licence_ids: Sequence[LicenceId]) -> list[LicenceId]:
+        return [one for one in licence_ids if one in self.licences and one in self._queue]
+
+    def _changed(self) -> None:
+        self._keeper.changed()
+        self._wake.set()
+        self._wake = trio.Event()
+
+    async def _join_ahead(self, licence: LicenceRecord) -> Membership | None:
+        """Join an album whose turn comes soon; nobody is asked about one that is complete."""
+        library = self._around.library
+        record = await trio.to_thread.run_sync(library.download, licence.licence_id)
+        if record is not None and record.state is DownloadState.COMPLETE:
+            return None
+        return await self._around.join(licence)
+
+    async def _watch_line(self) -> None:
+        """Find out how many albums at a time the line wants."""
+        while True:
+            await trio.sleep(_TICK_S)
+            waiting = self._waiting()
+            following = [entry.remaining_bytes for entry in waiting[:_NEXT]]
+            fetching = [licence_id for licence_id, run in self._runs.items() if run.fetching]
+            before = self._concurrency.target
+            target = self._concurrency.update(
+                LineSample(
+                    now_s=trio.current_time(),
+                    received_bytes=self.received_bytes,
+                    active=len(fetching),
+                    waiting=len(waiting),
+                    remaining_bytes=sum(self._totals[one].remaining_bytes for one in fetching),
+                    next_bytes=sum(following) // max(1, len(following)),
+                )
+            )
+            if target > before:
+                self._changed()
+
+    async def _check_room(self) -> None:
+        """Say at once if not all albums fit; the first ones are fetched all the same."""
+
+        def shortage() -> str | None:
+            library = self._around.library
+            needs: dict[Path, int] = {}
+            for entry in to_come:
+                record = library.download(entry.licence_id)
+                if record is None or record.state is not DownloadState.COMPLETE:
+                    into = Path(entry.into)
+                    needs[into] = needs.get(into, 0) + entry.remaining_bytes
+            return space_shortage(needs)
+
+        to_come = [
+            entry
+            for entry in self._queue.entries()
+            if entry.licence_id in self.licences
+            and entry.state in (QueueState.QUEUED, QueueState.DOWNLOADING)
+        ]
+        message = await trio.to_thread.run_sync(shortage)
+        if message is not None:
+            self._around.emit(Warned(kind=WarningKind.SPACE, message=message))
+
+    async def _watch_room(self) -> None:
+        """Let albums go on that wait for room on a disk, when there is some.
+
+        When nothing else is under way, patience ends for them too.
+        """
+        while True:
+            await trio.sleep(_ROOM_S)
+            under_way = any(run.open for run in self._runs.values())
+            for licence_id, (full, since) in tuple(self._no_room.items()):
+                where, needed = Path(full.where), full.needed_bytes
+                fits = self._around.space.fits
+                if await trio.to_thread.run_sync(fits, where, needed):
+                    self.resume([licence_id])
+                elif not under_way and trio.current_time() - since > self._around.patience_s:
+                    self._no_room.pop(licence_id, None)
+                    self._fail(self.licences[licence_id], full)
+                    self._changed()
+
+
+def _disk_full(error: Exception) -> DiskFullError | None:
+    """Error of a full disk, also where the system said so while a small file was written."""
+    if isinstance(error, DiskFullError):
+        return error
+    cause = error.__cause__
+    if (
+        isinstance(error, StorageError)
+        and isinstance(cause, OSError)
+        and cause.errno in DISK_FULL_ERRNOS
+    ):
+        return DiskFullError(str(cause.filename or "the disk"), 0, 0)
+    return None
