@@ -157,7 +157,7 @@ def test_a_byte_is_worth_what_it_reaches_and_more_where_little_is_left() -> None
         lonely.gained(alone, pieces[:1])
         if alone.missing == 16:
             break
-    assert lonely.worth == 16
+    assert 16 <= lonely.worth <= 64
     crowded.gained(crowd[0], range(64))
     assert crowded.worth == 1.0  # copies for those who miss everything
 
