@@ -93,6 +93,12 @@ async def get(
             negative="",
         ),
     ] = None,
+    play_first: Annotated[
+        str | None,
+        Parameter(
+            help="Fetch in listening order, from this track on: its number, path or pattern."
+        ),
+    ] = None,
     concurrent: Annotated[
         str, Parameter(help="Albums at a time; `auto`: as the line behaves best with.")
     ] = "auto",
@@ -106,7 +112,7 @@ async def get(
     if names and everything:
         raise UsageError("name the albums to get, or give --all: not both")
     config = options.load()
-    settings = options.settings(line.session(config), concurrent=_albums_at_a_time(concurrent))
+    settings = options.settings(line, concurrent=_albums_at_a_time(concurrent))
     music = expanded(into or Path(config.music or "~/Music"))
     stored = DeviceLibrary(settings.data_folder, settings.secrets).queue().entries
     queued = [entry for entry in stored if entry.state is not QueueState.COMPLETE]
@@ -121,7 +127,16 @@ async def get(
             ids = {one.licence_id for one in queued}
             wanted = _usable([one for one in licences if everything or one.licence_id in ids])
             wanted = _without_paused(wanted, queued)
-        await _run(client, wanted, music, seed=seed, as_json=options.json, order=order, files=files)
+        await _run(
+            client,
+            wanted,
+            music,
+            seed=seed or line.seed_until is not None,
+            as_json=options.json,
+            order=order,
+            files=files,
+            play_first=play_first,
+        )
 
 
 async def seed(
@@ -135,7 +150,10 @@ async def seed(
 ) -> None:
     """Give complete albums to other customers, until interrupted."""
     config = options.load()
-    async with open_client(options.settings(line.session(config))) as client:
+    settings = options.settings(line)
+    if not settings.session.upload:
+        raise UsageError("nothing is given without upload: leave --no-upload out")
+    async with open_client(settings) as client:
         licences = await client.licences()
         wanted = select(licences, names) if names else licences
         complete = [licence for licence in wanted if folder_of(client, licence) is not None]
@@ -235,13 +253,19 @@ async def _run(
     as_json: bool,
     order: Order = Order.GIVEN,
     files: Sequence[str] | None = None,
+    play_first: str | None = None,
 ) -> None:
     if not licences:
         raise UsageError("no albums to get: redeem a payment token first")
     view: ProgressView = JsonLines() if as_json else Bars(tuple(licences), giving=seed)
     try:
         async with client.download(
-            licences, into=into, keep_seeding=seed, order=order, files=files
+            licences,
+            into=into,
+            keep_seeding=seed,
+            order=order,
+            files=files,
+            play_first=play_first,
         ) as job:
             async for event in job.events():
                 view.show(event)

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from client_lib.cli.passphrases import asked_passphrase, given_passphrase
 from client_lib.config import load_config
 from client_lib.download.library import DeviceLibrary
+from client_lib.download.seeding_goal import SeedingGoal
 from client_lib.download.settings import ClientConfig, ClientSettings, default_data_folder
 from client_lib.durable import read_text
 from client_lib.errors import UsageError
@@ -66,19 +67,22 @@ class Options:
         return None if passphrase is None else PassphraseProtection(passphrase)
 
     def settings(
-        self, session: SessionSettings | None = None, *, concurrent: int | None = None
+        self, line: "LineOptions | None" = None, *, concurrent: int | None = None
     ) -> ClientSettings:
         """Settings for `open_client`: flags win over the file."""
         config = self.load()
         url = self.licensing_url or config.licensing_url
         ca = self.licensing_ca or (Path(config.licensing_ca) if config.licensing_ca else None)
         data_folder = self.data_folder()
+        whole_line = line.uses_whole_line(config) if line else False
         return ClientSettings(
             data_folder=data_folder,
             secrets=self.protection(data_folder),
             licensing_url=url,
             licensing_ca=None if ca is None else _read_ca(ca),
-            session=session or SessionSettings(listen_port=0),
+            session=line.session(config) if line else SessionSettings(listen_port=0),
+            upload_share=None if whole_line else 0.8,
+            seeding_goal=line.goal(config) if line else SeedingGoal(),
             concurrent_albums=concurrent or config.concurrent_albums or None,
             schedule=config.schedule,
         )
@@ -112,7 +116,7 @@ class LineOptions:
         int | None,
         Parameter(
             name=("--upload-limit", "--up"),
-            help="Most bytes per second to give to others; 0: no limit.",
+            help="Most bytes per second to give to others; 0: no limit. None: 80 % of the line.",
         ),
     ] = None
     download_limit: Annotated[
@@ -126,6 +130,25 @@ class LineOptions:
         bool, Parameter(help="Apply the limits on loopback and private networks too.", negative="")
     ] = False
 
+    no_upload: Annotated[
+        bool, Parameter(help="Give nothing to others: for metered lines.", negative="")
+    ] = False
+    no_port_mapping: Annotated[
+        bool, Parameter(help="Do not ask the router for a port (UPnP, NAT-PMP).", negative="")
+    ] = False
+    seed_until: Annotated[
+        str | None,
+        Parameter(help="Give a complete album until `ratio=1.5`, `time=2h` or both; `none`: on."),
+    ] = None
+
+    def goal(self, config: ClientConfig) -> SeedingGoal:
+        """When a complete album need not be given any longer. Raises UsageError."""
+        return SeedingGoal.parse(self.seed_until or config.seed_until)
+
+    def uses_whole_line(self, config: ClientConfig) -> bool:
+        """Tell whether an upload limit of 0 was asked for: no limit at all."""
+        return (config.upload_limit if self.upload_limit is None else self.upload_limit) == 0
+
     def session(self, config: ClientConfig) -> SessionSettings:
         """Settings of the swarm session: flags win over the file."""
 
@@ -135,8 +158,11 @@ class LineOptions:
         return SessionSettings(
             listen_port=chosen(self.port, config.port),
             listen_host=self.listen_host or config.listen_host,
-            upload_limit_bytes_s=chosen(self.upload_limit, config.upload_limit),
+            upload_limit_bytes_s=chosen(self.upload_limit, config.upload_limit or 0),
             download_limit_bytes_s=chosen(self.download_limit, config.download_limit),
             limit_local_peers=self.limit_local_peers or config.limit_local_peers,
-            port_mapping=config.port_mapping and self.listen_host is None,
+            port_mapping=config.port_mapping
+            and not self.no_port_mapping
+            and (self.listen_host or config.listen_host) is None,
+            upload=config.upload and not self.no_upload,
         )

@@ -65,6 +65,9 @@ class Bars:
         if isinstance(event, events.Warned):
             self._say(f"warning: {event.message}")
             return
+        if isinstance(event, events.PortMapped):
+            self._say(event.detail)
+            return
         name = self._titles.get(event.licence_id, event.name)
         self._total.update(event, time.monotonic())
         match event:
@@ -88,6 +91,10 @@ class Bars:
                 self._say(f"{name}: nothing arrives: {event.detail}")
             case events.Trouble():
                 self._say(f"{name}: {event.message}")
+            case events.GoalReached():
+                given = decimal(event.given_bytes)
+                self._say(f"{name}: seeding goal reached, {given} given in all")
+                self._forget(event.licence_id)
             case events.Fallback():
                 what = "fetching from the store's web seed too" if event.joined else "swarm alone"
                 self._say(f"{name}: {what}")

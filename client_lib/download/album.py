@@ -1,44 +1,39 @@
 """One album from licence to verified folder: join, fetch, keep resumable, reveal, give."""
 
 import contextlib
-import datetime as dt
-import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import trio
-from cryptography import x509
 
 from client_lib.download import placement
 from client_lib.download.album_place import AlbumPlace, already_there, find_place
-from client_lib.download.clock_watch import ClockWatch
 from client_lib.download.events import (
     CertificateRenewed,
-    Event,
     Fallback,
     Finished,
+    GoalReached,
     Seeding,
     Stalled,
     Started,
     Trouble,
     Verified,
 )
-from client_lib.download.fallback import FallbackTuning
-from client_lib.download.library import DeviceLibrary, DownloadRecord, DownloadState
-from client_lib.download.space import SpaceLedger
+from client_lib.download.library import DownloadRecord, DownloadState
+from client_lib.download.listening import Listening
 from client_lib.download.stall import Stillness, stall_reason
 from client_lib.download.standing import Standing
+from client_lib.download.surroundings import Surroundings
 from client_lib.download.totals import AlbumTotals
+from client_lib.download.web_pieces import WebPieces
 from client_lib.download.web_seed_use import use_web_seeds_while_slow
-from client_lib.errors import CertificateError, DownloadError, LicenceExpired, StorageError
-from client_lib.membership import Membership, join
+from client_lib.errors import DownloadError, LicenceExpired, StorageError
+from client_lib.membership import Membership
 from client_lib.nursery import open_quiet_nursery
-from client_lib.swarm.session import Session
 from client_lib.swarm.torrent import AddTorrent, Phase, Torrent, TorrentStatus
 from client_lib.transport.credential import Credential
-from client_lib.transport.licensing_client import LicensingClient
+from client_lib.wire.certificates import certificate_pem
 from client_lib.wire.licensing_api import LicenceRecord
 
 _SAMPLE_S = 0.5
@@ -47,45 +42,6 @@ _RESUME_SHARE = 64  # a crash costs at most 1/64 of the album, and what half a s
 _RESUME_S = 5.0
 _LAST_POINT_S = 0.5  # for the resume point of an album that is stopped
 _GOODBYE_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every album of a job shares."""
-
-    library: DeviceLibrary
-    session: Session
-    licensing: LicensingClient
-    ca: x509.Certificate
-    patience_s: float
-    stalled_after_s: float
-    emit: Callable[[Event], None]
-    clock: Callable[[], dt.datetime]
-    rng: random.Random
-    clock_watch: ClockWatch
-    space: SpaceLedger
-    fallback: FallbackTuning
-    placing: trio.Lock
-    """Held while a folder is chosen, so that no two albums choose the same one."""
-
-    async def join(self, licence: LicenceRecord) -> Membership:
-        """Get torrent and certificate of a licence; see `membership.join`."""
-        try:
-            return await join(
-                licence,
-                self.library.licence_folder(licence.licence_id),
-                self.licensing,
-                ca=self.ca,
-                now=self.clock(),
-                rng=self.rng,
-                on_issued=self.clock_watch.note_issued,
-                encryption=self.library.key_encryption(),
-            )
-        except CertificateError as error:
-            if not self.clock_watch.is_off:
-                raise
-            sentence = self.clock_watch.sentence()
-            raise LicenceExpired(f"{licence.name}: {error}; {sentence}") from error
 
 
 class AlbumDownload:
@@ -100,12 +56,14 @@ class AlbumDownload:
         into: Path,
         files: Sequence[str] = (),
         keep_seeding: bool = False,
+        on_joined: Callable[[], None] = lambda: None,
         on_fetched: Callable[[], None] = lambda: None,
         on_finished: Callable[[Finished], None] = lambda _finished: None,
     ) -> None:
         """Take the licence, the job's surroundings, and the folder to put the album below.
 
-        `on_fetched` is called when nothing more is to come (before the album has its final
+        `on_joined` is called when the album is being fetched and can be listened to,
+        `on_fetched` when nothing more is to come (before the album has its final
         name), `on_finished` when it is there, before it is given to others.
         """
         self._licence = licence
@@ -114,11 +72,14 @@ class AlbumDownload:
         self._into = into
         self._files = tuple(files)
         self._keep_seeding = keep_seeding
+        self._on_joined = on_joined
         self._on_fetched = on_fetched
         self._on_finished = on_finished
         self._started = time.monotonic()
         self._torrent: Torrent | None = None
         self._place: AlbumPlace | None = None
+        self.listening: Listening | None = None
+        """Where to listen to it while it is being fetched."""
 
     async def run(self, member: Membership | None = None) -> None:
         """Fetch the album, then give it to others until cancelled.
@@ -149,9 +110,11 @@ class AlbumDownload:
             try:
                 await self._take_part(torrent, member, place, complete=complete)
             finally:
+                if self.listening is not None:
+                    self.listening.close()
                 await self._leave(torrent)
         finally:
-            self._torrent = None
+            self._torrent = self.listening = None
             around.space.release(self._licence.licence_id)
 
     def select(self, files: Sequence[str]) -> None:
@@ -161,6 +124,10 @@ class AlbumDownload:
             return
         self._place = self._place.selecting(self._licence.name, files)
         self._torrent.want(self._place.wanted)
+
+    def wants(self, file: int) -> bool:
+        """Tell whether a file, by index, is among those chosen."""
+        return self._place is None or file in self._place.wanted
 
     async def _add(self, member: Membership, place: AlbumPlace, *, complete: bool) -> Torrent:
         around, licence = self._around, self._licence
@@ -221,6 +188,8 @@ class AlbumDownload:
             nursery.start_soon(standing.watch_trackers)
             nursery.start_soon(standing.answer_questions)
             web_seeds = member.metainfo.web_seeds
+            if not complete:
+                self._listen(nursery, torrent, member)
             if not complete and web_seeds:
                 nursery.start_soon(
                     use_web_seeds_while_slow, torrent, web_seeds, around.fallback, self._fell_back
@@ -232,9 +201,41 @@ class AlbumDownload:
             if self._keep_seeding:
                 name = self._licence.name
                 around.emit(Seeding(licence_id=self._licence.licence_id, name=name))
-            while True:
-                await trio.sleep(_SEEDING_SAMPLE_S)
-                self._progress(torrent, torrent.status())
+            await self._give(torrent)
+            nursery.cancel_scope.cancel()
+
+    def _listen(self, nursery: trio.Nursery, torrent: Torrent, member: Membership) -> None:
+        around = self._around
+        self.listening = Listening(
+            torrent,
+            WebPieces(member, certificate_pem(around.ca)),
+            stand_back=lambda bytes_s, but: around.session.make_way(bytes_s, except_for=but),
+            on_web_bytes=self._totals.add_listened,
+        )
+        nursery.start_soon(self.listening.run)
+        self._on_joined()
+
+    async def _give(self, torrent: Torrent) -> None:
+        """Give the complete album to others until its goal is reached, if it has one."""
+        totals, goal = self._totals, self._around.goal
+        while True:
+            given = totals.all_time
+            left_s = goal.seconds_left(given.given_bytes, torrent.total_bytes, given.given_s)
+            if not left_s:
+                break
+            began_s = trio.current_time()
+            await trio.sleep(min(_SEEDING_SAMPLE_S, left_s))
+            totals.add_given_s(trio.current_time() - began_s)
+            self._progress(torrent, torrent.status())
+        licence = self._licence
+        self._around.emit(
+            GoalReached(
+                licence_id=licence.licence_id,
+                name=licence.name,
+                given_bytes=given.given_bytes,
+                given_s=given.given_s,
+            )
+        )
 
     async def _fetch(self, torrent: Torrent, standing: Standing) -> Path:
         """Wait for the last piece, keeping resume points; then give the album its final name."""
@@ -270,7 +271,9 @@ class AlbumDownload:
 
     async def _leave(self, torrent: Torrent, *, fetching: bool = True) -> None:
         """Leave the swarm, keeping what the next run needs. Never for long, never half."""
-        if fetching and torrent.status().verified_bytes < torrent.total_bytes:
+        status = torrent.status()
+        self._totals.update(status, torrent.peers())  # the last half second counts as well
+        if fetching and status.verified_bytes < torrent.total_bytes:
             with trio.move_on_after(_LAST_POINT_S) as last, contextlib.suppress(StorageError):
                 last.shield = True
                 await self._keep_resume_point(torrent)

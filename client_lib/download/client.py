@@ -12,7 +12,6 @@ from cryptography import x509
 
 from client_lib.download import placement
 from client_lib.download.account import Account, connected
-from client_lib.download.album import Surroundings
 from client_lib.download.clock_watch import ClockWatch
 from client_lib.download.event_box import EventBox
 from client_lib.download.exporting import export_membership
@@ -25,15 +24,21 @@ from client_lib.download.queue import Order, QueueEntry
 from client_lib.download.queue_commands import carry_out
 from client_lib.download.queue_keeper import QueueKeeper
 from client_lib.download.queue_requests import QueueRequest, QueueRequests
+from client_lib.download.router_watch import RouterWatch
 from client_lib.download.runner import JobRunner
 from client_lib.download.schedule import Limits
 from client_lib.download.settings import ClientSettings
 from client_lib.download.space import SpaceLedger
+from client_lib.download.surroundings import Surroundings
+from client_lib.download.tracks import Tracks
+from client_lib.download.traffic import TrafficStats
+from client_lib.download.traffic_keeper import TrafficKeeper, read_traffic
+from client_lib.download.upload_cap import UploadCap
 from client_lib.download.verification import FileFinding, FileState, verify_files
 from client_lib.durable import read_file
 from client_lib.errors import CertificateError, StorageError, UsageError
 from client_lib.membership import TORRENT_FILE, join
-from client_lib.swarm.session import Session, open_session
+from client_lib.swarm.session import open_session
 from client_lib.wire.certificates import certificate_pem, load_certificate
 from client_lib.wire.licensing_api import (
     MAX_TORRENT_BYTES,
@@ -93,13 +98,16 @@ class Client(Account):
         keep_seeding: bool = False,
         order: Order = Order.GIVEN,
         files: Sequence[str] | None = None,
+        play_first: str | None = None,
     ) -> AsyncIterator[DownloadJob]:
         """Download albums below the folder `into` while the block lasts.
 
         They join the device's queue: those that an earlier run left in it keep their place and
         pause, and their chosen files unless `files` (see `DownloadJob.select_files`) are given.
         Albums that are complete already are reported as Finished
-        at once; with `keep_seeding` they are given to others until the block ends. Raises
+        at once; with `keep_seeding` they are given to others until the block ends, or each until
+        the settings' seeding goal. `play_first` fetches every album in listening order from a
+        track on, named as for `DownloadJob.open_track`. Raises
         LibraryInUse if another process uses this library, StorageError if no port is free,
         UsageError.
         """
@@ -123,6 +131,7 @@ class Client(Account):
                     space=SpaceLedger(),
                     placing=trio.Lock(),
                     fallback=FallbackTuning(self._settings.web_seed_below_bytes_s),
+                    goal=self._settings.seeding_goal,
                 )
                 runner = JobRunner(
                     around,
@@ -130,11 +139,22 @@ class Client(Account):
                     concurrent=self._settings.concurrent_albums,
                     order=order,
                     keep_seeding=keep_seeding,
+                    traffic=TrafficKeeper(self.library.folder),
                 )
                 requests = QueueRequests(self.library.requests_folder)
-                job = DownloadJob(runner, keeper, box, self._line_limits(session), into)
-                async with running_job(job, licences, files, requests):
+                cap = UploadCap(session, self._settings.upload_share)
+                tracks = Tracks(runner, keeper.queue, self.library)
+                job = DownloadJob(runner, keeper, box, self._line_limits(cap), tracks, into)
+                tasks = [cap.run, RouterWatch(session, box.put).run]
+                if play_first is not None:
+                    tasks.append(lambda: tracks.play_all(licences, play_first, box.put))
+                async with running_job(job, licences, files, requests, tasks):
                     yield job
+
+    async def stats(self) -> TrafficStats:
+        """What this device took and gave, over all runs; of one under way a few seconds ago."""
+        folder = self.library.folder
+        return TrafficStats.of(await trio.to_thread.run_sync(read_traffic, folder))
 
     async def queue(self) -> tuple[QueueEntry, ...]:
         """The device's queue in order, whoever downloads. Raises StorageError."""
@@ -148,19 +168,11 @@ class Client(Account):
         """
         await carry_out(self.library, request)
 
-    def _line_limits(self, session: Session) -> LineLimits:
-        def apply(limits: Limits) -> None:
-            session.set_limits(
-                upload_bytes_s=limits.up_bytes_s, download_bytes_s=limits.down_bytes_s
-            )
-
+    def _line_limits(self, cap: UploadCap) -> LineLimits:
         chosen = self._settings.session
-        return LineLimits(
-            Limits(chosen.upload_limit_bytes_s, chosen.download_limit_bytes_s),
-            self._settings.schedule,
-            apply,
-            local_now,
-        )
+        limits = Limits(chosen.upload_limit_bytes_s, chosen.download_limit_bytes_s)
+        cap.apply(limits)
+        return LineLimits(limits, self._settings.schedule, cap.apply, local_now)
 
     async def verify(
         self, licence: LicenceRecord, on_bytes: Callable[[int], None] = lambda _count: None

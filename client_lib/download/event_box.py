@@ -4,8 +4,19 @@ from collections import OrderedDict
 
 import trio
 
-from client_lib.download.events import AlbumMilestone, Event, Failed, Finished, Progress, Warned
+from client_lib.download.events import (
+    AlbumMilestone,
+    DeviceEvent,
+    Event,
+    Failed,
+    Finished,
+    PortMapped,
+    Progress,
+    Warned,
+)
 from client_lib.wire.licence import LicenceId
+
+_Milestone = AlbumMilestone | DeviceEvent
 
 
 class EventBox:
@@ -17,7 +28,9 @@ class EventBox:
 
     def __init__(self) -> None:
         """Start empty and open."""
-        self._milestones: OrderedDict[tuple[str, type], AlbumMilestone | Warned] = OrderedDict()
+        self._milestones: OrderedDict[tuple[str, type], AlbumMilestone | DeviceEvent] = (
+            OrderedDict()
+        )
         self._progress: OrderedDict[LicenceId, Progress] = OrderedDict()
         self._closed = False
         self._changed = trio.Event()
@@ -29,7 +42,13 @@ class EventBox:
         else:
             if isinstance(event, Finished | Failed):
                 self._progress.pop(event.licence_id, None)
-            about = event.kind if isinstance(event, Warned) else event.licence_id
+            match event:
+                case Warned(kind=kind):
+                    about = str(kind)
+                case PortMapped():
+                    about = ""
+                case _:
+                    about = event.licence_id
             self._milestones[about, type(event)] = event
             self._milestones.move_to_end((about, type(event)))
         self._notify()

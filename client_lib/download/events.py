@@ -114,6 +114,16 @@ class Seeding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoalReached:
+    """A complete album reached its seeding goal and is given no longer. Counts are of all runs."""
+
+    licence_id: LicenceId
+    name: TorrentName
+    given_bytes: int
+    given_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Revoked:
     """A licence was taken back: nothing more of the album can be fetched. Failed follows."""
 
@@ -191,6 +201,17 @@ class Warned:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortMapped:
+    """What the router said when it was asked for a port, so that others can call this device.
+
+    `port` is the outer TCP port, None if there is none; `detail` is a sentence about it.
+    """
+
+    port: int | None
+    detail: str
+
+
 AlbumMilestone = (
     Queued
     | Started
@@ -199,6 +220,7 @@ AlbumMilestone = (
     | DiskFull
     | Verified
     | Seeding
+    | GoalReached
     | Revoked
     | Trouble
     | CertificateRenewed
@@ -206,4 +228,5 @@ AlbumMilestone = (
     | Finished
     | Failed
 )
-Event = AlbumMilestone | Progress | Warned
+DeviceEvent = Warned | PortMapped
+Event = AlbumMilestone | Progress | DeviceEvent

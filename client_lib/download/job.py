@@ -1,7 +1,7 @@
 """A job as its owner sees it: what happens, how it ended, and what may be asked of it meanwhile."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import trio
@@ -15,6 +15,8 @@ from client_lib.download.queue_requests import Move, Pause, QueueRequests, Remov
 from client_lib.download.runner import JobRunner
 from client_lib.download.schedule import Limits
 from client_lib.download.summary import JobSummary
+from client_lib.download.track_stream import TrackStream
+from client_lib.download.tracks import Tracks
 from client_lib.errors import DownloadError, UsageError
 from client_lib.nursery import open_quiet_nursery
 from client_lib.wire.licence import LicenceId
@@ -37,6 +39,7 @@ class DownloadJob:
         keeper: QueueKeeper,
         box: EventBox,
         limits: LineLimits,
+        tracks: Tracks,
         into: Path,
     ) -> None:
         """Made by `Client.download`."""
@@ -44,6 +47,7 @@ class DownloadJob:
         self._keeper = keeper
         self._box = box
         self._limits = limits
+        self._tracks = tracks
         self._into = into
         self._order: list[LicenceRecord] = []
         self._done = trio.Event()
@@ -161,6 +165,16 @@ class DownloadJob:
         """
         self._limits.set(Limits(up_bytes_s, down_bytes_s))
 
+    async def open_track(self, licence_id: LicenceId, path: str) -> TrackStream:
+        """Open a file of an album to play it, while it downloads or when it is complete.
+
+        `path` is that below the album folder (case ignored), a pattern that fits one file, or the
+        number of a track in listening order. What is played next is fetched first; an album that
+        waits for its turn is started. Raises UsageError (no such file, not chosen, paused), and
+        what ended the album.
+        """
+        return await self._tracks.open(licence_id, path)
+
     def _take_up(
         self, licences: Sequence[LicenceRecord], into: Path, files: Sequence[str] | None
     ) -> None:
@@ -187,6 +201,10 @@ class DownloadJob:
         finally:
             self._done.set()
             self._box.close()
+
+    def _write_last(self) -> None:
+        self._keeper.write_now()
+        self._runner.write_traffic()
 
     async def _obey(self, requests: QueueRequests) -> None:
         """Carry out what other commands ask, in the order in which they asked."""
@@ -215,14 +233,20 @@ async def running_job(
     licences: Sequence[LicenceRecord],
     files: Sequence[str] | None,
     requests: QueueRequests,
+    tasks: Sequence[Callable[[], Awaitable[None]]],
 ) -> AsyncIterator[None]:
-    """Run `job` with its first albums while the block lasts; the queue is written last of all."""
+    """Run `job` with its first albums, and `tasks`, while the block lasts.
+
+    Queue and traffic are written last of all.
+    """
     job._take_up(licences, job._into, files)
     try:
         async with open_quiet_nursery() as nursery:
+            for task in tasks:
+                nursery.start_soon(task)
             nursery.start_soon(job._run, requests)
             yield
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(job._keeper.write_now)
+            await trio.to_thread.run_sync(job._write_last)

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from client_lib.download import placement
-from client_lib.download.album import AlbumDownload, Surroundings
+from client_lib.download.album import AlbumDownload
 from client_lib.download.concurrency import Concurrency, LineSample
 from client_lib.download.events import (
     DiskFull,
@@ -23,14 +23,15 @@ from client_lib.download.library import DownloadState
 from client_lib.download.prefetch import MOST_AHEAD, Prefetch
 from client_lib.download.queue import Order, QueueEntry, QueueState
 from client_lib.download.queue_keeper import QueueKeeper
-from client_lib.download.space import DISK_FULL_ERRNOS, space_shortage
+from client_lib.download.space import disk_full_error, space_shortage
+from client_lib.download.surroundings import Surroundings
 from client_lib.download.totals import AlbumTotals
+from client_lib.download.traffic_keeper import TrafficKeeper
 from client_lib.errors import (
     AlbumswarmError,
     DiskFullError,
     DownloadError,
     LicenceRevoked,
-    StorageError,
     UsageError,
 )
 from client_lib.membership import Membership
@@ -66,6 +67,7 @@ class JobRunner:
         concurrent: int | None,
         order: Order,
         keep_seeding: bool,
+        traffic: TrafficKeeper,
     ) -> None:
         """Take the job's surroundings; `concurrent` None: as the line behaves."""
         self.licences: dict[LicenceId, LicenceRecord] = {}
@@ -77,7 +79,9 @@ class JobRunner:
         self._concurrency = Concurrency(concurrent)
         self._keep_seeding = keep_seeding
         self._runs: dict[LicenceId, _Run] = {}
+        self._traffic = traffic
         self._totals: dict[LicenceId, AlbumTotals] = {}
+        self._awaited: set[LicenceId] = set()
         self._no_room: dict[LicenceId, tuple[DiskFullError, float]] = {}
         self._prefetch = Prefetch(self._join_ahead)
         self._wake = trio.Event()
@@ -173,6 +177,26 @@ class JobRunner:
             self._stop(licence_id)
         self._changed()
 
+    def album(self, licence_id: LicenceId) -> AlbumDownload | None:
+        """Return an album that is under way."""
+        run = self._runs.get(licence_id)
+        return None if run is None else run.album
+
+    def await_album(self, licence_id: LicenceId) -> None:
+        """Start an album at once, however many are under way: somebody waits for it."""
+        if licence_id not in self._awaited:
+            self._awaited.add(licence_id)
+            self._changed()
+
+    @property
+    def next_change(self) -> trio.Event:
+        """Set when an album joins its swarm or ends, or the queue changes."""
+        return self._wake
+
+    def write_traffic(self) -> None:
+        """Write what was taken and given, blocking. Raises StorageError."""
+        self._traffic.write_now(self._totals)
+
     @property
     def received_bytes(self) -> int:
         """Payload of the job, of all albums."""
@@ -184,6 +208,7 @@ class JobRunner:
             nursery.start_soon(self._prefetch.run)
             nursery.start_soon(self._watch_line)
             nursery.start_soon(self._watch_room)
+            nursery.start_soon(self._traffic.run, self._totals)
             nursery.start_soon(self._check_room)
             async with open_quiet_nursery() as albums:
                 while not self._is_done():
@@ -202,6 +227,11 @@ class JobRunner:
         waiting = self._waiting()
         fetching = sum(run.fetching for run in self._runs.values())
         unfinished = sum(run.open for run in self._runs.values())
+        awaited = [entry for entry in waiting if entry.licence_id in self._awaited]
+        for entry in awaited:
+            waiting.remove(entry)
+            self._start(entry, albums)
+            fetching, unfinished = fetching + 1, unfinished + 1
         while waiting and fetching < self._concurrency.target and unfinished < _MOST_OPEN:
             entry = waiting.pop(0)
             self._start(entry, albums)
@@ -216,7 +246,8 @@ class JobRunner:
     def _start(self, entry: QueueEntry, albums: trio.Nursery) -> None:
         licence = self.licences[entry.licence_id]
         totals = self._totals.setdefault(
-            entry.licence_id, AlbumTotals(entry.licence_id, entry.name)
+            entry.licence_id,
+            AlbumTotals(entry.licence_id, entry.name, self._traffic.before(entry.licence_id)),
         )
         album = AlbumDownload(
             licence,
@@ -225,6 +256,7 @@ class JobRunner:
             into=Path(entry.into),
             files=entry.files,
             keep_seeding=self._keep_seeding,
+            on_joined=self._changed,
             on_fetched=lambda: self._fetched(run),
             on_finished=lambda finished: self._finished(run, finished),
         )
@@ -276,7 +308,7 @@ class JobRunner:
         entry = self._queue.find(licence_id)
         if entry is None or entry.state is not QueueState.DOWNLOADING:
             return  # complete and only given since, or stopped by the customer at this moment
-        if (full := _disk_full(error)) is not None:
+        if (full := disk_full_error(error)) is not None:
             self._queue.mark(licence_id, QueueState.QUEUED)
             self._no_room[licence_id] = full, trio.current_time()
             self._around.emit(
@@ -383,17 +415,3 @@ class JobRunner:
                     self._no_room.pop(licence_id, None)
                     self._fail(self.licences[licence_id], full)
                     self._changed()
-
-
-def _disk_full(error: Exception) -> DiskFullError | None:
-    """Error of a full disk, also where the system said so while a small file was written."""
-    if isinstance(error, DiskFullError):
-        return error
-    cause = error.__cause__
-    if (
-        isinstance(error, StorageError)
-        and isinstance(cause, OSError)
-        and cause.errno in DISK_FULL_ERRNOS
-    ):
-        return DiskFullError(str(cause.filename or "the disk"), 0, 0)
-    return None

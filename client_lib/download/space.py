@@ -99,3 +99,17 @@ def _device_and_free(where: Path) -> tuple[int, int]:
             where = where.parent
         except OSError as error:
             raise StorageError(f"cannot look at {where}: {error.strerror}") from error
+
+
+def disk_full_error(error: Exception) -> DiskFullError | None:
+    """Error of a full disk, also where the system said so while a small file was written."""
+    if isinstance(error, DiskFullError):
+        return error
+    cause = error.__cause__
+    if (
+        isinstance(error, StorageError)
+        and isinstance(cause, OSError)
+        and cause.errno in DISK_FULL_ERRNOS
+    ):
+        return DiskFullError(str(cause.filename or "the disk"), 0, 0)
+    return None

@@ -70,14 +70,23 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         "upload_rate_limit": settings.upload_limit_bytes_s,
         "download_rate_limit": settings.download_limit_bytes_s,
         "connections_limit": 2000 if settings.central_seeder else 300,
-        "unchoke_slots_limit": 64 if settings.central_seeder else 8,
+        "unchoke_slots_limit": _unchoke_slots(settings),
+        # Pieces that a choked peer may ask for all the same (BEP 6).
+        "allowed_fast_set_size": 5 if settings.upload else 0,
         "alert_queue_size": 20_000,
         "alert_mask": categories.error_notification
         | categories.tracker_notification
         | categories.status_notification
         | categories.storage_notification
-        | categories.piece_progress_notification,
+        | categories.piece_progress_notification
+        | categories.port_mapping_notification,
     }
+
+
+def _unchoke_slots(settings: SessionSettings) -> int:
+    if not settings.upload:
+        return 0
+    return 64 if settings.central_seeder else 8
 
 
 def limit_every_peer(session: lt.session) -> None:

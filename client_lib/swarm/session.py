@@ -5,6 +5,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 import libtorrent as lt
 import trio
@@ -12,13 +13,34 @@ import trio
 from client_lib.errors import DownloadError, MetainfoError, StorageError
 from client_lib.nursery import open_quiet_nursery
 from client_lib.swarm.hardening import FFDHE2048_PEM, limit_every_peer, settings_pack
+from client_lib.swarm.layout import file_priorities, real_files
 from client_lib.swarm.settings import SessionSettings
-from client_lib.swarm.torrent import AddTorrent, Torrent, file_priorities, real_files
+from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.release import parse_torrent_name
 
 _OTHER_INTERFACES_S = 1.0
 _GOODBYE_S = 0.8
+
+
+_SENT, _RECEIVED = "net.sent_payload_bytes", "net.recv_payload_bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Payload bytes, over all torrents."""
+
+    sent_bytes: int
+    received_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortMapping:
+    """What the router said: the outer TCP port, or None and why not. `how`: UPnP or NAT-PMP."""
+
+    port: int | None
+    how: str
+    failure: str
 
 
 class Session:
@@ -34,6 +56,11 @@ class Session:
         self._listen_errors: list[str] = []
         self._port_taken: str | None = None
         self._removal = trio.Event()
+        self._traffic: list[Traffic] = []
+        self._traffic_told = trio.Event()
+        self._mapped = trio.Event()
+        self.port_mapping: PortMapping | None = None
+        """Latest word of the router, None before there was one."""
 
     @property
     def listen_port(self) -> int:
@@ -112,6 +139,24 @@ class Session:
             {"upload_rate_limit": upload_bytes_s, "download_rate_limit": download_bytes_s}
         )
 
+    def make_way(self, bytes_s: int, *, except_for: Torrent | None = None) -> None:
+        """Have torrents take so many bytes per second each; 0: no limit, `except_for` one."""
+        for torrent in self._torrents.values():
+            torrent.limit_download(0 if torrent is except_for else bytes_s)
+
+    async def traffic(self) -> Traffic:
+        """Payload of the session since it was opened."""
+        told = self._traffic_told
+        self._session.post_session_stats()
+        await told.wait()
+        return self._traffic[-1]
+
+    async def wait_port_mapping(self) -> PortMapping:
+        """Wait for the router's next word."""
+        await self._mapped.wait()
+        assert self.port_mapping is not None  # noqa: S101 - set with the event
+        return self.port_mapping
+
     async def _wait_listening(self, settings: SessionSettings) -> None:
         """Wait for a socket that listens; an interface that cannot (no IPv6, say) may be missing.
 
@@ -152,6 +197,14 @@ class Session:
             self._removed.add(alert.info_hashes.v2.to_bytes())
             self._removal.set()
             self._removal = trio.Event()
+        elif isinstance(alert, lt.session_stats_alert):
+            values = alert.values
+            sent, received = values[_SENT], values[_RECEIVED]
+            self._traffic[:] = [Traffic(sent, received)]
+            self._traffic_told.set()
+            self._traffic_told = trio.Event()
+        elif isinstance(alert, lt.portmap_alert | lt.portmap_error_alert):
+            self._hear_router(alert)
         elif isinstance(alert, lt.torrent_alert):
             # The handle of a torrent that has just been removed is invalid and raises.
             with contextlib.suppress(RuntimeError):
@@ -159,6 +212,18 @@ class Session:
                 torrent = self._torrents.get(key)
                 if torrent is not None:
                     torrent.on_alert(alert)
+
+    def _hear_router(self, alert: lt.portmap_alert | lt.portmap_error_alert) -> None:
+        how = "UPnP" if alert.map_transport == lt.portmap_transport.upnp else "NAT-PMP"
+        known = self.port_mapping
+        if isinstance(alert, lt.portmap_alert):
+            if alert.map_protocol != lt.portmap_protocol.tcp:
+                return  # we speak TCP alone
+            self.port_mapping = PortMapping(alert.external_port, how, "")
+        elif known is None or known.port is None:  # what one way gave, the other cannot refuse
+            self.port_mapping = PortMapping(None, how, alert.error.message())
+        self._mapped.set()
+        self._mapped = trio.Event()
 
 
 @contextlib.asynccontextmanager
@@ -171,7 +236,8 @@ async def open_session(settings: SessionSettings) -> AsyncIterator[Session]:
     readable.setblocking(False)
     writable.setblocking(False)
     native = lt.session(settings_pack(settings))
-    if settings.limit_local_peers:
+    # In the class of local peers nobody waits for an unchoke slot.
+    if settings.limit_local_peers or not settings.upload:
         limit_every_peer(native)
     # A socket, not set_alert_notify: a Python callback from libtorrent's thread can deadlock.
     native.set_alert_fd(writable.fileno())

@@ -12,7 +12,9 @@ class SessionSettings:
 
     `listen_host` is an IP address, None for all IPv4 and IPv6 addresses; port 0 takes any free
     one. `limit_local_peers` applies the limits on loopback and private networks too, which
-    libtorrent exempts otherwise. Raises UsageError for what libtorrent would ignore.
+    libtorrent exempts otherwise. `port_mapping` asks the router for a port by UPnP and NAT-PMP.
+    Without `upload` no payload leaves: for metered lines. Raises UsageError for what libtorrent
+    would ignore.
     """
 
     listen_port: int = 6881
@@ -22,6 +24,7 @@ class SessionSettings:
     limit_local_peers: bool = False
     central_seeder: bool = False
     port_mapping: bool = False
+    upload: bool = True
 
     def __post_init__(self) -> None:
         """Check the address and the ranges: libtorrent waits for ever for a host by name."""

@@ -13,14 +13,14 @@ import trio
 
 from client_lib.errors import DiskFullError, DownloadError, StorageError
 from client_lib.swarm.hardening import FFDHE2048_PEM
+from client_lib.swarm.layout import file_priorities, piece_lengths
+from client_lib.swarm.pieces import NORMAL, Pieces
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.seams import seams
 from client_lib.wire.announce import NO_SOURCE
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
-
-_PRIORITY = 4  # libtorrent's default
 
 
 class Phase(enum.StrEnum):
@@ -115,8 +115,8 @@ class Torrent:
         """Made by `Session.add`."""
         self._handle = handle
         self._layout = info.layout()
-        self._piece_lengths = _piece_lengths(self._layout, None)
-        self._wanted_lengths = _piece_lengths(self._layout, wanted)
+        self._piece_lengths = piece_lengths(self._layout, None)
+        self._wanted_lengths = piece_lengths(self._layout, wanted)
         self.total_bytes = sum(self._wanted_lengths)
         """Bytes of the wanted files."""
         self.name = name
@@ -133,6 +133,7 @@ class Torrent:
         self._moved: list[str | None] = []
         self._seams = seams(self._piece_lengths, info.piece_length())
         self._held_back: set[int] = set()
+        self.pieces = Pieces(handle, self._held_back)
 
     def __repr__(self) -> str:
         """Name it."""
@@ -199,9 +200,9 @@ class Torrent:
     def want(self, files: frozenset[int] | None) -> None:
         """Fetch these files from now on, by index, None for all; what is there stays."""
         self._handle.prioritize_files(file_priorities(self._layout, files))
-        self._wanted_lengths = _piece_lengths(self._layout, files)
+        self._wanted_lengths = piece_lengths(self._layout, files)
         self.total_bytes = sum(self._wanted_lengths)
-        self._notify()
+        self.notify()
 
     def renew(self, certificate_pem: str, key_pem: str) -> None:
         """Present another certificate from the next connection on."""
@@ -217,7 +218,7 @@ class Torrent:
         Pieces at seams wait until the piece behind them is there (`client_lib.swarm.seams`).
         """
         there = self._handle.status().pieces
-        self._held_back = {
+        self._held_back |= {
             p for p in self._seams if self._wanted_lengths[p] and not there[p] and not there[p + 1]
         }
         self._handle.prioritize_pieces([(piece, 0) for piece in self._held_back])
@@ -228,8 +229,12 @@ class Torrent:
         """Fetch from peers alone again."""
         for url in self._handle.url_seeds():
             self._handle.remove_url_seed(url)
-        self._handle.prioritize_pieces([(piece, _PRIORITY) for piece in self._held_back])
+        self._handle.prioritize_pieces([(piece, NORMAL) for piece in self._held_back])
         self._held_back.clear()
+
+    def limit_download(self, bytes_s: int) -> None:
+        """Take no more than so many bytes per second from peers and web seeds; 0: no limit."""
+        self._handle.set_download_limit(bytes_s)
 
     def announce(self) -> None:
         """Ask the tracker again now, within its minimum interval."""
@@ -237,6 +242,7 @@ class Torrent:
 
     def recheck(self) -> None:
         """Hash everything on disk again."""
+        self.pieces.forget()
         self._handle.force_recheck()
 
     def pause(self) -> None:
@@ -303,10 +309,13 @@ class Torrent:
         match alert:
             case lt.piece_finished_alert():
                 self.pieces_verified += 1
+                self.pieces.on_verified(alert.piece_index)
                 before = alert.piece_index - 1
                 if before in self._held_back:
                     self._held_back.discard(before)
-                    self._handle.prioritize_pieces([(before, _PRIORITY)])
+                    self._handle.prioritize_pieces([(before, NORMAL)])
+            case lt.read_piece_alert():
+                self.pieces.on_read(alert)
             case lt.save_resume_data_alert():
                 # Copied now: `params` lives in the alert, and reading it later is a crash.
                 have, unfinished = alert.params.have_pieces, alert.params.unfinished_pieces
@@ -345,40 +354,12 @@ class Torrent:
                 pass
             case _:
                 return
-        self._notify()
+        self.notify()
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Wake those who wait for a change."""
         self._changed.set()
         self._changed = trio.Event()
-
-
-def real_files(layout: lt.file_storage) -> list[int]:
-    """libtorrent's indexes of the files, without the padding between them."""
-    padding = lt.file_flags_t.flag_pad_file
-    return [i for i in range(layout.num_files()) if not layout.file_flags(i) & padding]
-
-
-def file_priorities(layout: lt.file_storage, wanted: frozenset[int] | None) -> list[int]:
-    """libtorrent's priorities (4 is normal, 0 never), padding included."""
-    priorities = [4] * layout.num_files()
-    for number, index in enumerate(real_files(layout)):
-        if wanted is not None and number not in wanted:
-            priorities[index] = 0
-    return priorities
-
-
-def _piece_lengths(layout: lt.file_storage, wanted: frozenset[int] | None) -> list[int]:
-    """Payload bytes of each piece: in v2 the last one of a file is short (BEP 52).
-
-    Pieces belong to one file each; those of files that are not wanted count as 0.
-    """
-    longest = layout.piece_length()
-    lengths: list[int] = []
-    for number, index in enumerate(real_files(layout)):
-        whole, rest = divmod(layout.file_size(index), longest)
-        sizes = [longest] * whole + ([rest] if rest else [])
-        lengths += sizes if wanted is None or number in wanted else [0] * len(sizes)
-    return lengths
 
 
 def _peer_status(peer: lt.peer_info) -> PeerStatus:

@@ -24,8 +24,13 @@ def mutual_server_context(credential_file: Path, swarm_ca_pem: str) -> ssl.SSLCo
     return context
 
 
-def client_context(ca_pem: str, credential_file: Path | None = None) -> ssl.SSLContext:
-    """Client side: trust `ca_pem` alone; with a credential file, present it (mTLS)."""
+def client_context(
+    ca_pem: str, credential_file: Path | None = None, passphrase: bytes | None = None
+) -> ssl.SSLContext:
+    """Client side: trust `ca_pem` alone; with a credential file, present it (mTLS).
+
+    `passphrase` opens its key if that is encrypted.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -35,7 +40,7 @@ def client_context(ca_pem: str, credential_file: Path | None = None) -> ssl.SSLC
     if not context.cert_store_stats()["x509"]:  # OpenSSL takes an empty text without a word
         raise StorageError("the CA file holds no PEM certificate")
     if credential_file is not None:
-        load_credential(context, credential_file)
+        load_credential(context, credential_file, passphrase)
     return context
 
 
@@ -51,10 +56,12 @@ def system_context() -> ssl.SSLContext:
     return context
 
 
-def load_credential(context: ssl.SSLContext, credential_file: Path) -> None:
+def load_credential(
+    context: ssl.SSLContext, credential_file: Path, passphrase: bytes | None = None
+) -> None:
     """(Re)load key and certificate into a context. Raises StorageError naming the file."""
     try:
-        context.load_cert_chain(credential_file)
+        context.load_cert_chain(credential_file, password=passphrase)
     except (OSError, ssl.SSLError) as error:
         raise StorageError(
             f"cannot use {credential_file}: {error.strerror or 'not a PEM key and certificate'}"

@@ -1,0 +1,61 @@
+"""What all albums of a job share."""
+
+import datetime as dt
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+from cryptography import x509
+
+from client_lib.download.clock_watch import ClockWatch
+from client_lib.download.events import Event
+from client_lib.download.fallback import FallbackTuning
+from client_lib.download.library import DeviceLibrary
+from client_lib.download.seeding_goal import SeedingGoal
+from client_lib.download.space import SpaceLedger
+from client_lib.errors import CertificateError, LicenceExpired
+from client_lib.membership import Membership, join
+from client_lib.swarm.session import Session
+from client_lib.transport.licensing_client import LicensingClient
+from client_lib.wire.licensing_api import LicenceRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every album of a job shares."""
+
+    library: DeviceLibrary
+    session: Session
+    licensing: LicensingClient
+    ca: x509.Certificate
+    patience_s: float
+    stalled_after_s: float
+    emit: Callable[[Event], None]
+    clock: Callable[[], dt.datetime]
+    rng: random.Random
+    clock_watch: ClockWatch
+    space: SpaceLedger
+    fallback: FallbackTuning
+    goal: SeedingGoal
+    placing: trio.Lock
+    """Held while a folder is chosen, so that no two albums choose the same one."""
+
+    async def join(self, licence: LicenceRecord) -> Membership:
+        """Get torrent and certificate of a licence; see `membership.join`."""
+        try:
+            return await join(
+                licence,
+                self.library.licence_folder(licence.licence_id),
+                self.licensing,
+                ca=self.ca,
+                now=self.clock(),
+                rng=self.rng,
+                on_issued=self.clock_watch.note_issued,
+                encryption=self.library.key_encryption(),
+            )
+        except CertificateError as error:
+            if not self.clock_watch.is_off:
+                raise
+            sentence = self.clock_watch.sentence()
+            raise LicenceExpired(f"{licence.name}: {error}; {sentence}") from error
