@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test check bench bench-licensing bench-seeder bench-swarm bench-tracker fuzz-licensing fuzz-tracker format clean drill-licensing drill-licensing-large drill-tracker drill-client
+.PHONY: help setup demo test check bench bench-licensing bench-seeder bench-swarm bench-tracker fuzz-licensing fuzz-tracker format clean drill-licensing drill-licensing-large drill-tracker drill-client drill-streaming
 
 help:
 	@echo "make demo    sell and deliver an album on this machine (ARGS=\"--customers 5 --json\")"
@@ -19,6 +19,7 @@ help:
 	@echo "make drill-licensing-large   a million licences against an empty ledger, on both"
 	@echo "make drill-tracker           kill a tracker worker with 1,000 peers in 50 swarms, 5 times"
 	@echo "make drill-client            kill a client with 200 albums to get 20 times"
+	@echo "make drill-streaming         play a 1 Mbit/s track over 2 Mbit/s in real time, with seeks"
 	@echo "make setup   make $(VENV) with the tested versions"
 
 setup: $(VENV)/.ready
@@ -81,6 +82,9 @@ drill-tracker: setup
 
 drill-client: setup
 	$(BIN)/python -m tests.drills.client_kills $(ARGS)
+
+drill-streaming: setup
+	$(BIN)/python -m tests.drills.streaming $(ARGS)
 
 format: setup
 	$(BIN)/ruff check --fix-only .

@@ -37,10 +37,6 @@ COMMANDS = {
         "stats:stats",
         "Show what was taken and given, by album and in all. Needs no network.",
     ),
-    "stats": (
-        "stats:stats",
-        "Show what was taken and given, by album and in all. Needs no network.",
-    ),
     "export": (
         "exporting:export",
         "Write an album's torrent, certificate and key for another BitTorrent client.",

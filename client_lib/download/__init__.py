@@ -21,7 +21,9 @@ from client_lib.download.events import (
     Failed,
     Fallback,
     Finished,
+    GoalReached,
     Paused,
+    PortMapped,
     Progress,
     Queued,
     Revoked,
@@ -36,8 +38,10 @@ from client_lib.download.events import (
 )
 from client_lib.download.queue import Order, QueueEntry, QueueState
 from client_lib.download.schedule import ScheduleRule, Weekday
+from client_lib.download.seeding_goal import SeedingGoal
 from client_lib.download.settings import ClientSettings
 from client_lib.download.summary import JobSummary
+from client_lib.download.traffic import AlbumTraffic, TrafficStats
 from client_lib.download.verification import FileFinding, FileState
 from client_lib.passphrase import Passphrase
 from client_lib.protection import KeyringProtection, PassphraseProtection
@@ -46,8 +50,10 @@ from client_lib.swarm.settings import SessionSettings
 if TYPE_CHECKING:
     from client_lib.download.client import Client, open_client
     from client_lib.download.job import DownloadJob
+    from client_lib.download.track_stream import TrackStream
 
 __all__ = [
+    "AlbumTraffic",
     "CertificateRenewed",
     "Client",
     "ClientSettings",
@@ -59,12 +65,14 @@ __all__ = [
     "FileFinding",
     "FileState",
     "Finished",
+    "GoalReached",
     "JobSummary",
     "KeyringProtection",
     "Order",
     "Passphrase",
     "PassphraseProtection",
     "Paused",
+    "PortMapped",
     "Progress",
     "QueueEntry",
     "QueueState",
@@ -72,10 +80,13 @@ __all__ = [
     "Revoked",
     "ScheduleRule",
     "Seeding",
+    "SeedingGoal",
     "SessionSettings",
     "StallReason",
     "Stalled",
     "Started",
+    "TrackStream",
+    "TrafficStats",
     "Trouble",
     "Verified",
     "Warned",
@@ -89,6 +100,7 @@ __all__ = [
 _LOADED_AT_USE = {
     "Client": "client_lib.download.client",
     "DownloadJob": "client_lib.download.job",
+    "TrackStream": "client_lib.download.track_stream",
     "open_client": "client_lib.download.client",
 }
 

@@ -28,9 +28,7 @@ class EventBox:
 
     def __init__(self) -> None:
         """Start empty and open."""
-        self._milestones: OrderedDict[tuple[str, type], AlbumMilestone | DeviceEvent] = (
-            OrderedDict()
-        )
+        self._milestones: OrderedDict[tuple[str, type], _Milestone] = OrderedDict()
         self._progress: OrderedDict[LicenceId, Progress] = OrderedDict()
         self._closed = False
         self._changed = trio.Event()
