@@ -20,6 +20,7 @@ from client_lib.download.events import (
     Trouble,
     Verified,
 )
+from client_lib.download.giving import give_until_goal
 from client_lib.download.library import DownloadRecord, DownloadState
 from client_lib.download.listening import Listening
 from client_lib.download.stall import Stillness, stall_reason
@@ -37,7 +38,6 @@ from client_lib.wire.certificates import certificate_pem
 from client_lib.wire.licensing_api import LicenceRecord
 
 _SAMPLE_S = 0.5
-_SEEDING_SAMPLE_S = 5.0  # a thousand albums may be given at once
 _RESUME_SHARE = 64  # a crash costs at most 1/64 of the album, and what half a second brings
 _RESUME_S = 5.0
 _LAST_POINT_S = 0.5  # for the resume point of an album that is stopped
@@ -217,16 +217,7 @@ class AlbumDownload:
 
     async def _give(self, torrent: Torrent) -> None:
         """Give the complete album to others until its goal is reached, if it has one."""
-        totals, goal = self._totals, self._around.goal
-        while True:
-            given = totals.all_time
-            left_s = goal.seconds_left(given.given_bytes, torrent.total_bytes, given.given_s)
-            if not left_s:
-                break
-            began_s = trio.current_time()
-            await trio.sleep(min(_SEEDING_SAMPLE_S, left_s))
-            totals.add_given_s(trio.current_time() - began_s)
-            self._progress(torrent, torrent.status())
+        given = await give_until_goal(torrent, self._totals, self._around.goal, self._around.emit)
         licence = self._licence
         self._around.emit(
             GoalReached(

@@ -19,11 +19,11 @@ from client_lib.download.events import (
     Warned,
     WarningKind,
 )
-from client_lib.download.library import DownloadState
 from client_lib.download.prefetch import MOST_AHEAD, Prefetch
 from client_lib.download.queue import Order, QueueEntry, QueueState
 from client_lib.download.queue_keeper import QueueKeeper
-from client_lib.download.space import disk_full_error, space_shortage
+from client_lib.download.room_ahead import shortage
+from client_lib.download.space import disk_full_error
 from client_lib.download.surroundings import Surroundings
 from client_lib.download.totals import AlbumTotals
 from client_lib.download.traffic_keeper import TrafficKeeper
@@ -34,7 +34,6 @@ from client_lib.errors import (
     LicenceRevoked,
     UsageError,
 )
-from client_lib.membership import Membership
 from client_lib.nursery import open_quiet_nursery
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
@@ -83,7 +82,7 @@ class JobRunner:
         self._totals: dict[LicenceId, AlbumTotals] = {}
         self._awaited: set[LicenceId] = set()
         self._no_room: dict[LicenceId, tuple[DiskFullError, float]] = {}
-        self._prefetch = Prefetch(self._join_ahead)
+        self._prefetch = Prefetch(around.join_ahead)
         self._wake = trio.Event()
 
     def add(
@@ -346,14 +345,6 @@ class JobRunner:
         self._wake.set()
         self._wake = trio.Event()
 
-    async def _join_ahead(self, licence: LicenceRecord) -> Membership | None:
-        """Join an album whose turn comes soon; nobody is asked about one that is complete."""
-        library = self._around.library
-        record = await trio.to_thread.run_sync(library.download, licence.licence_id)
-        if record is not None and record.state is DownloadState.COMPLETE:
-            return None
-        return await self._around.join(licence)
-
     async def _watch_line(self) -> None:
         """Find out how many albums at a time the line wants."""
         while True:
@@ -377,24 +368,13 @@ class JobRunner:
 
     async def _check_room(self) -> None:
         """Say at once if not all albums fit; the first ones are fetched all the same."""
-
-        def shortage() -> str | None:
-            library = self._around.library
-            needs: dict[Path, int] = {}
-            for entry in to_come:
-                record = library.download(entry.licence_id)
-                if record is None or record.state is not DownloadState.COMPLETE:
-                    into = Path(entry.into)
-                    needs[into] = needs.get(into, 0) + entry.remaining_bytes
-            return space_shortage(needs)
-
         to_come = [
             entry
             for entry in self._queue.entries()
             if entry.licence_id in self.licences
             and entry.state in (QueueState.QUEUED, QueueState.DOWNLOADING)
         ]
-        message = await trio.to_thread.run_sync(shortage)
+        message = await trio.to_thread.run_sync(shortage, self._around.library, to_come)
         if message is not None:
             self._around.emit(Warned(kind=WarningKind.SPACE, message=message))
 

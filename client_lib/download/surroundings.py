@@ -11,7 +11,7 @@ from cryptography import x509
 from client_lib.download.clock_watch import ClockWatch
 from client_lib.download.events import Event
 from client_lib.download.fallback import FallbackTuning
-from client_lib.download.library import DeviceLibrary
+from client_lib.download.library import DeviceLibrary, DownloadState
 from client_lib.download.seeding_goal import SeedingGoal
 from client_lib.download.space import SpaceLedger
 from client_lib.errors import CertificateError, LicenceExpired
@@ -59,3 +59,10 @@ class Surroundings:
                 raise
             sentence = self.clock_watch.sentence()
             raise LicenceExpired(f"{licence.name}: {error}; {sentence}") from error
+
+    async def join_ahead(self, licence: LicenceRecord) -> Membership | None:
+        """Join an album whose turn comes soon; nobody is asked about one that is complete."""
+        record = await trio.to_thread.run_sync(self.library.download, licence.licence_id)
+        if record is not None and record.state is DownloadState.COMPLETE:
+            return None
+        return await self.join(licence)

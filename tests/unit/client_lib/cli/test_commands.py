@@ -19,6 +19,7 @@ from tests.unit.client_lib.download.licences import licence
 NOWHERE = "https://localhost:1"  # tcpmux: nobody listens
 COMMON = ["--config", "--data", "--licensing-url", "--licensing-ca", "--passphrase-file", "--json"]
 LINE = ["--port", "--listen-host", "--upload-limit", "--download-limit", "--limit-local-peers"]
+LINE += ["--no-upload", "--no-port-mapping", "--seed-until"]
 
 
 def albumswarm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -37,9 +38,10 @@ def albumswarm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProce
     [
         ("redeem", COMMON),
         ("list", [*COMMON, "--offline"]),
-        ("get", [*COMMON, *LINE, "--all", "--into", "--seed"]),
+        ("get", [*COMMON, *LINE, "--all", "--into", "--seed", "--play-first"]),
         ("seed", [*COMMON, *LINE]),
         ("verify", COMMON),
+        ("stats", COMMON),
         ("balance", COMMON),
         ("quote", COMMON),
         ("buy", [*COMMON, "--currency"]),
