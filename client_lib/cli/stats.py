@@ -7,7 +7,7 @@ from rich.filesize import decimal
 from client_lib.cli.options import Options
 from client_lib.console import print_json, print_table, print_text
 from client_lib.download.traffic import AlbumTraffic, TrafficStats
-from client_lib.download.traffic_keeper import read_traffic
+from client_lib.download.traffic_file import read_traffic
 
 _NO_OPTIONS = Options()
 

@@ -32,7 +32,8 @@ from client_lib.download.space import SpaceLedger
 from client_lib.download.surroundings import Surroundings
 from client_lib.download.tracks import Tracks
 from client_lib.download.traffic import TrafficStats
-from client_lib.download.traffic_keeper import TrafficKeeper, read_traffic
+from client_lib.download.traffic_file import read_traffic
+from client_lib.download.traffic_keeper import TrafficKeeper
 from client_lib.download.upload_cap import UploadCap
 from client_lib.download.verification import FileFinding, FileState, verify_files
 from client_lib.durable import read_file

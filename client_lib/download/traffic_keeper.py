@@ -13,31 +13,13 @@ import trio
 
 from client_lib.download.totals import AlbumTotals
 from client_lib.download.traffic import AlbumTraffic, StoredTraffic
-from client_lib.durable import read_file_if_present, write_atomically
+from client_lib.download.traffic_file import RECENT_FILE, SYNCED_FILE, read_traffic
+from client_lib.durable import write_atomically
 from client_lib.errors import StorageError
 from client_lib.wire.licence import LicenceId
 
-SYNCED_FILE, RECENT_FILE = "traffic.json", "traffic.recent.json"
 _WRITE_S = 3.0
 _SYNC_S = 60.0
-
-
-def read_traffic(folder: Path) -> StoredTraffic:
-    """Read the ledger of a device's folder. Raises StorageError if the synced file is damaged."""
-    synced, recent = folder / SYNCED_FILE, folder / RECENT_FILE
-    newest = StoredTraffic()
-    for path in (synced, recent):
-        data = read_file_if_present(path, max_bytes=64 << 20)
-        try:
-            stored = (
-                StoredTraffic() if data is None else msgspec.json.decode(data, type=StoredTraffic)
-            )
-        except msgspec.DecodeError as error:
-            if path is recent:
-                continue  # a power cut
-            raise StorageError(f"{path} is damaged ({error}): remove it and try again") from error
-        newest = max(newest, stored, key=lambda one: one.revision)
-    return newest
 
 
 class TrafficKeeper:

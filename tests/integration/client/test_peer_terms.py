@@ -15,7 +15,7 @@ from client_lib.download import (
     SessionSettings,
 )
 from client_lib.download.router_watch import port_mapped
-from client_lib.download.traffic_keeper import read_traffic
+from client_lib.download.traffic_file import read_traffic
 from client_lib.swarm.hardening import settings_pack
 from client_lib.swarm.session import PortMapping, open_session
 from client_lib.swarm.torrent import Phase

@@ -7,12 +7,8 @@ import pytest
 from client_lib.download.sources import SourceSplit
 from client_lib.download.totals import AlbumTotals
 from client_lib.download.traffic import AlbumTraffic, TrafficStats
-from client_lib.download.traffic_keeper import (
-    RECENT_FILE,
-    SYNCED_FILE,
-    TrafficKeeper,
-    read_traffic,
-)
+from client_lib.download.traffic_file import RECENT_FILE, SYNCED_FILE, read_traffic
+from client_lib.download.traffic_keeper import TrafficKeeper
 from client_lib.errors import StorageError
 from client_lib.swarm.torrent import Phase, TorrentStatus
 from client_lib.wire.licence import LicenceId
