@@ -7,6 +7,7 @@ from client_lib.download.upload_share import ShareTuning, UploadShare
 from client_lib.swarm.session import Session
 
 _SAMPLE_S = 1.0
+_ANSWER_S = 5.0
 
 
 class UploadCap:
@@ -28,9 +29,11 @@ class UploadCap:
         """Keep to the share, for ever."""
         while self._policy is not None:
             await trio.sleep(_SAMPLE_S)
-            traffic = await self._session.traffic()
-            self._policy.update(trio.current_time(), traffic.sent_bytes)
-            self._set()
+            # libtorrent drops answers when too many wait: the next one comes.
+            with trio.move_on_after(_ANSWER_S):
+                traffic = await self._session.traffic()
+                self._policy.update(trio.current_time(), traffic.sent_bytes)
+                self._set()
         await trio.sleep_forever()
 
     def _set(self) -> None:
