@@ -14,6 +14,7 @@ from client_lib.transport.tls import mutual_server_context
 from client_lib.wire.metainfo import Metainfo
 from seeder.node import Policy
 from seeder.origins.folder import FolderOrigin
+from seeder.peers.gate import Gate
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.peers.swarm import Swarm
@@ -38,9 +39,8 @@ async def main(order: dict[str, Any]) -> None:
     listener = Listener(
         mutual_server_context(Path(order["credential"] + ".pem"), torrents[0].ssl_cert),
         find_swarm=find,
-        is_revoked=lambda _: False,
+        gate=Gate(lambda _: False, lambda _: True, utc_now),
         pace=pace,
-        clock=utc_now,
         max_connections=1_000,
     )
 
