@@ -19,8 +19,8 @@ from client_lib.download.naming import format_label, safe_name
 from client_lib.download.settings import ClientSettings
 from client_lib.download.totals import AlbumTotals
 from client_lib.errors import DownloadError, LicenceRevoked
-from client_lib.testing.script import Break, Receive, Stall
 from client_lib.testing.books import AlbumState, Books, Device, FakeRelease
+from client_lib.testing.script import Break, Receive, Stall
 from client_lib.wire.licensing_api import LicenceRecord
 
 _SAMPLE_S = 0.5

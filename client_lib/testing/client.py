@@ -18,8 +18,8 @@ from client_lib.download.settings import ClientSettings
 from client_lib.download.verification import FileFinding, FileState
 from client_lib.errors import LicenceRevoked, LicensingRefused, UnreachableError, UsageError
 from client_lib.nursery import open_quiet_nursery
+from client_lib.testing.books import Books, Device
 from client_lib.testing.job import FakeJob
-from client_lib.testing.books import Device, Books
 from client_lib.wire.licensing_api import (
     Balance,
     FormatQuote,

@@ -18,7 +18,7 @@ from client_lib.download.runner import JobRunner, _Run
 from client_lib.download.settings import ClientSettings
 from client_lib.download.totals import AlbumTotals
 from client_lib.testing.album import FakeAlbum
-from client_lib.testing.books import Device, Books
+from client_lib.testing.books import Books, Device
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
 
