@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trio
+
 from client_lib.blocking.portal import Held, Portal, PortalClosed
 from client_lib.download.events import Event, Failed, Finished
 from client_lib.download.queue import Order, QueueEntry
@@ -95,9 +97,12 @@ class DownloadJob:
 
     def set_limits(self, *, up_bytes_s: int = 0, down_bytes_s: int = 0) -> None:
         """Limit the line from now on, 0 = no limit. A schedule's next change ends it."""
-        self._portal.tell(
-            lambda: self._job.set_limits(up_bytes_s=up_bytes_s, down_bytes_s=down_bytes_s)
-        )
+
+        async def set_them() -> None:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._job.set_limits(up_bytes_s=up_bytes_s, down_bytes_s=down_bytes_s)
+
+        self._portal.call(set_them)
 
     def close(self) -> None:
         """Stop the job as leaving its block does, from any thread, without waiting for that.

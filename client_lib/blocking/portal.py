@@ -128,6 +128,11 @@ class Portal:
             error = None
         except trio.Cancelled:
             raise
+        except BaseExceptionGroup as group:
+            cancelled, others = group.split(trio.Cancelled)
+            error = others or error
+            if cancelled is not None:
+                raise cancelled from None
         except BaseException as raised:  # the caller's to handle, in the caller's thread
             error = raised
         finally:
