@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import trio
 
 from client_lib.blocking.portal import Held, Portal, PortalClosed
+from client_lib.download import job as trio_job
 from client_lib.download.events import Event, Failed, Finished
 from client_lib.download.queue import Order, QueueEntry
 from client_lib.download.summary import JobSummary
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
-
-if TYPE_CHECKING:
-    from client_lib.download import job as trio_job
 
 
 class DownloadJob:
@@ -24,7 +21,7 @@ class DownloadJob:
     can be asked after the block, too.
     """
 
-    def __init__(self, portal: Portal, held: "Held[trio_job.DownloadJob]") -> None:
+    def __init__(self, portal: Portal, held: Held[trio_job.DownloadJob]) -> None:
         """Made by `Client.download`."""
         self._portal = portal
         self._held = held
@@ -115,7 +112,7 @@ class DownloadJob:
 class _Events:
     """One event after the other, each asked for when the reader wants it."""
 
-    def __init__(self, portal: Portal, job: "trio_job.DownloadJob") -> None:
+    def __init__(self, portal: Portal, job: trio_job.DownloadJob) -> None:
         self._portal = portal
         self._job = job
 

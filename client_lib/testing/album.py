@@ -21,10 +21,26 @@ from client_lib.download.totals import AlbumTotals
 from client_lib.errors import DownloadError, LicenceRevoked
 from client_lib.testing.books import AlbumState, Books, Device, FakeRelease
 from client_lib.testing.script import Break, Receive, Stall
+from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
+from client_lib.wire.release import TorrentName
 
 _SAMPLE_S = 0.5
 _SEEDING_SAMPLE_S = 5.0
+
+
+class FakeTotals(AlbumTotals):
+    """What one album has received in a job, over pauses and restarts: all from seeders."""
+
+    def __init__(self, licence_id: LicenceId, name: TorrentName) -> None:
+        """Start at zero."""
+        super().__init__(licence_id, name)
+        self.arrived_bytes = 0
+
+    @property
+    def received_bytes(self) -> int:
+        """Payload received."""
+        return self.arrived_bytes
 
 
 class FakeAlbum:
@@ -36,7 +52,7 @@ class FakeAlbum:
         store: Books,
         device: Device,
         settings: ClientSettings,
-        totals: AlbumTotals,
+        totals: FakeTotals,
         *,
         emit: Callable[[Event], None],
         into: Path,
@@ -136,7 +152,7 @@ class FakeAlbum:
             arriving = max(1, min(rest, int(rate * _SAMPLE_S)))
             await trio.sleep(arriving / rate)
             self._state.verified_bytes += arriving
-            self._totals.from_seeders_bytes += arriving
+            self._totals.arrived_bytes += arriving
             self._totals.verified_bytes = self._state.verified_bytes
             self._progress(rate)
         await trio.lowlevel.checkpoint()
@@ -186,9 +202,9 @@ class FakeAlbum:
                 name=self._licence.name,
                 total_bytes=self._total_bytes,
                 verified_bytes=self._state.verified_bytes,
-                from_seeders_bytes=totals.from_seeders_bytes,
-                from_customers_bytes=totals.from_customers_bytes,
-                uploaded_bytes=totals.uploaded_bytes,
+                from_seeders_bytes=totals.arrived_bytes,
+                from_customers_bytes=0,
+                uploaded_bytes=0,
                 download_rate_bytes_s=rate_bytes_s,
                 upload_rate_bytes_s=0,
                 connected_peers=int(rate_bytes_s > 0),
@@ -227,9 +243,9 @@ class FakeAlbum:
                 name=self._licence.name,
                 folder=folder,
                 total_bytes=self._total_bytes,
-                from_seeders_bytes=totals.from_seeders_bytes,
-                from_customers_bytes=totals.from_customers_bytes,
-                uploaded_bytes=totals.uploaded_bytes,
+                from_seeders_bytes=totals.arrived_bytes,
+                from_customers_bytes=0,
+                uploaded_bytes=0,
                 seconds=trio.current_time() - self._began,
                 already_there=already_there,
             )

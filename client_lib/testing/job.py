@@ -16,8 +16,7 @@ from client_lib.download.queue_keeper import QueueKeeper
 from client_lib.download.queue_requests import Move, Pause, QueueRequest, Remove, Resume
 from client_lib.download.runner import JobRunner, _Run
 from client_lib.download.settings import ClientSettings
-from client_lib.download.totals import AlbumTotals
-from client_lib.testing.album import FakeAlbum
+from client_lib.testing.album import FakeAlbum, FakeTotals
 from client_lib.testing.books import Books, Device
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
@@ -85,6 +84,7 @@ class FakeRunner(JobRunner):
         self._device = device
         self._settings = settings
         self._emit = emit
+        self._counts: dict[LicenceId, FakeTotals] = {}
 
     async def cancel(self, licence_id: LicenceId, *, discard: bool) -> None:
         """Take an album out of job and queue; with `discard` what was fetched goes too."""
@@ -95,9 +95,8 @@ class FakeRunner(JobRunner):
 
     def _start(self, entry: QueueEntry, albums: trio.Nursery) -> None:
         licence = self.licences[entry.licence_id]
-        totals = self._totals.setdefault(
-            entry.licence_id, AlbumTotals(entry.licence_id, entry.name)
-        )
+        totals = self._counts.setdefault(entry.licence_id, FakeTotals(entry.licence_id, entry.name))
+        self._totals[entry.licence_id] = totals
         album = FakeAlbum(
             licence,
             self._store,
