@@ -8,6 +8,7 @@ import trio
 from cyclopts import Parameter
 from rich.filesize import decimal
 
+from client_lib.cli.answers import VerifiedAlbum, VerifiedAlbums
 from client_lib.cli.json_events import JsonLines
 from client_lib.cli.listing import folder_of
 from client_lib.cli.options import LineOptions, Options, expanded
@@ -33,7 +34,12 @@ from client_lib.errors import (
     UnreachableError,
     UsageError,
 )
-from client_lib.wire.licensing_api import Balance, LicenceRecord, LicenceState
+from client_lib.wire.licensing_api import (
+    Balance,
+    LicenceRecord,
+    LicenceState,
+    RedemptionAnswer,
+)
 from client_lib.wire.money import money_text
 
 _NO_OPTIONS = Options()
@@ -59,7 +65,7 @@ async def redeem(
             if not licences:
                 balances = await client.balances()
     if options.json:
-        print_json({"licences": redeemed} | ({"balances": balances} if balances else {}))
+        print_json(RedemptionAnswer(tuple(redeemed), balances))
         return
     for balance in balances:
         print_text(f"credit: {money_text(balance.balance_minor, balance.currency)}")
@@ -176,7 +182,7 @@ async def verify(
     What is wrong is listed and fetched again by the next `get`.
     """
     wrong = 0
-    report: list[dict[str, object]] = []
+    report: list[VerifiedAlbum] = []
     async with open_client(options.settings()) as client:
         licences = await client.licences(refresh=False)
         here = [licence for licence in licences if folder_of(client, licence) is not None]
@@ -184,14 +190,14 @@ async def verify(
             findings = await client.verify(licence)
             bad = [finding for finding in findings if finding.state is not FileState.OK]
             wrong += len(bad)
-            report.append({"name": licence.name, "files": len(findings), "wrong": bad})
+            report.append(VerifiedAlbum(licence.name, len(findings), tuple(bad)))
             if not options.json:
                 state = "verified" if not bad else f"{len(bad)} wrong"
                 print_text(f"{licence.name}: {len(findings)} files, {state}")
                 for finding in bad:
                     print_text(f"  {finding.state}: {printable(finding.path)}")
     if options.json:
-        print_json({"albums": report})
+        print_json(VerifiedAlbums(tuple(report)))
     if wrong:
         raise DownloadError(f"{wrong} files are not what was bought: `albumswarm get` mends them")
 

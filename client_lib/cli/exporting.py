@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from client_lib.cli.answers import Exported
 from client_lib.cli.options import Options, expanded
 from client_lib.cli.selection import select
 from client_lib.console import print_json, print_text
@@ -28,6 +29,6 @@ async def export(
         (licence,) = select(await client.licences(), (name,))
         folder = await client.export(licence, expanded(to))
     if options.json:
-        print_json({"name": licence.name, "folder": str(folder)})
+        print_json(Exported(licence.name, str(folder)))
     else:
         print_text(f"{licence.name}: torrent, certificate and key are in {folder}")

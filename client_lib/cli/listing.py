@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.filesize import decimal
 
+from client_lib.cli.answers import Listed, ListedLicence
 from client_lib.cli.options import Options
 from client_lib.cli.selection import title
 from client_lib.console import print_json, print_table, print_text
@@ -25,9 +26,7 @@ async def list_licences(
         licences = await account.licences(refresh=not offline)
         rows = [(licence, folder_of(account, licence)) for licence in licences]
     if options.json:
-        print_json(
-            {"licences": [{"licence": licence, "folder": folder} for licence, folder in rows]}
-        )
+        print_json(Listed(tuple(ListedLicence(licence, folder) for licence, folder in rows)))
         return
     if not rows:
         print_text("No licences yet: redeem a payment token first.")

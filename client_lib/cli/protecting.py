@@ -1,10 +1,11 @@
 """`albumswarm protect` and `unprotect`: whether the device's secret and keys are encrypted."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import trio
 from cyclopts import Parameter
 
+from client_lib.cli.answers import SecretsState
 from client_lib.cli.options import Options
 from client_lib.cli.passphrases import new_passphrase
 from client_lib.console import print_json, print_text
@@ -44,8 +45,8 @@ async def unprotect(*, options: Options = _NO_OPTIONS) -> None:
     _say(options, "unprotected", f"{library.folder}: secret and keys are in the clear")
 
 
-def _say(options: Options, state: str, line: str) -> None:
+def _say(options: Options, state: Literal["protected", "unprotected"], line: str) -> None:
     if options.json:
-        print_json({"state": state})
+        print_json(SecretsState(state))
     else:
         print_text(line)

@@ -9,6 +9,7 @@ from client_lib.cli.options import Options
 from client_lib.console import print_json, print_table, print_text
 from client_lib.download.client import Client, open_client
 from client_lib.errors import UsageError
+from client_lib.wire.licensing_api import BalanceAnswer
 from client_lib.wire.money import money_text
 from client_lib.wire.release import (
     TorrentName,
@@ -25,7 +26,7 @@ async def balance(*, options: Options = _NO_OPTIONS) -> None:
     async with open_client(options.settings()) as client:
         balances = await client.balances()
     if options.json:
-        print_json({"balances": balances})
+        print_json(BalanceAnswer(balances))
         return
     if not balances:
         print_text("No prepaid credit: redeem a token for some first.")

@@ -7,6 +7,7 @@ import trio
 from cyclopts import Parameter
 from rich.filesize import decimal
 
+from client_lib.cli.answers import Queue
 from client_lib.cli.options import Options
 from client_lib.cli.selection import select, title
 from client_lib.console import print_json, print_table, print_text, printable
@@ -28,7 +29,7 @@ async def show(*, options: Options = _NO_OPTIONS) -> None:
         entries = await client.queue()
         titles = {one.licence_id: title(one) for one in await client.licences(refresh=False)}
     if options.json:
-        print_json({"queue": entries})
+        print_json(Queue(entries))
         return
     if not entries:
         print_text("The queue is empty: `albumswarm get --all` fills it.")

@@ -3,8 +3,11 @@
 import inspect
 import re
 
+import pytest
+
+import client_lib
 import client_lib.download
-from client_lib import errors
+from client_lib import blocking, errors, testing
 from tests.architecture.documents import ROOT, blocks
 
 README = ROOT / "client_lib" / "README.md"
@@ -42,7 +45,32 @@ def test_documented_code_names_what_exists() -> None:
     assert code
     for text in code:
         compiled = compile(text, str(README), "exec")
-        imported = re.search(r"^from client_lib\.download import (.+)$", text, re.MULTILINE)
+        imported = re.search(r"^from client_lib import (.+)$", text, re.MULTILINE)
         assert imported is not None
-        assert set(imported[1].split(", ")) <= set(client_lib.download.__all__)
+        assert set(imported[1].split(", ")) <= public_names()
         assert set(imported[1].split(", ")) <= set(compiled.co_names)
+
+
+def public_names() -> set[str]:
+    return set(client_lib.__getattr__("__all__"))
+
+
+def test_the_package_itself_exports_the_download_names_and_a_few_beside() -> None:
+    beside = {"AlbumswarmError", "LicenceId", "LicenceRecord", "LicenceState", "TorrentName"}
+    assert public_names() == set(client_lib.download.__all__) | beside
+    for name in public_names():
+        assert getattr(client_lib, name) is not None
+    assert client_lib.Progress is client_lib.download.Progress
+    assert public_names() <= set(dir(client_lib))
+    with pytest.raises(AttributeError, match="'client_lib' has no attribute 'Nope'"):
+        client_lib.Nope  # type: ignore[attr-defined]  # noqa: B018
+    section = README.read_text().partition("## Names\n")[2].partition("| name |")[0]
+    assert {name for name in beside if f"`{name}`" in section} == beside
+
+
+def test_facade_and_fake_export_what_they_document() -> None:
+    assert set(blocking.__all__) == {"Client", "DownloadJob", "open_client"}
+    documented = set(re.findall(r"`(\w+)`", str(testing.__doc__)))
+    assert set(testing.__all__) >= {"FakeStore", *(documented & {"Receive", "Stall", "Break"})}
+    for module in (blocking, testing):
+        assert all(hasattr(module, name) for name in module.__all__)

@@ -49,6 +49,7 @@ def test_the_client_loads_no_service_and_no_service_library() -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "client_lib",
         "client_lib.cli.app",
         "client_lib.cli.listing",
         "client_lib.download",
@@ -60,6 +61,16 @@ def test_listing_licences_loads_no_swarm_no_certificates_and_no_rich_tables(modu
     assert module in loaded
     heavy = ("libtorrent", "cryptography", "rich.console", "keyring", "urllib.request", "asyncio")
     assert not [name for name in loaded if name.startswith(heavy)]
+
+
+def test_importing_the_fake_loads_neither_libtorrent_nor_pytest() -> None:
+    loaded = loaded_by("import client_lib.testing; client_lib.testing.FakeStore()")
+    assert not {name.partition(".")[0] for name in loaded} & {"libtorrent", "pytest", "_pytest"}
+
+
+def test_importing_a_name_loads_what_it_needs_alone() -> None:
+    loaded = loaded_by("from client_lib import ClientSettings, Progress; import client_lib.errors")
+    assert not {name.partition(".")[0] for name in loaded} & {"libtorrent", "cryptography"}
 
 
 def test_list_runs_without_what_it_does_not_need(tmp_path: Path) -> None:
@@ -81,7 +92,14 @@ def test_wire_loads_neither_trio_nor_libtorrent() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["client_lib.cli.commands", "licensing.app", "seeder.app", "tracker.app"]
+    "module",
+    [
+        "client_lib.cli.commands",
+        "client_lib.testing.client",
+        "licensing.app",
+        "seeder.app",
+        "tracker.app",
+    ],
 )
 def test_our_modules_import_one_event_loop(module: str) -> None:
     script = f"{_WATCHED}\nimport {module}\nprint(*seen)"
