@@ -16,5 +16,6 @@ Events, records, settings and errors are those of `client_lib`.
 
 from client_lib.blocking.client import Client, open_client
 from client_lib.blocking.job import DownloadJob
+from client_lib.blocking.track import TrackStream
 
-__all__ = ["Client", "DownloadJob", "open_client"]
+__all__ = ["Client", "DownloadJob", "TrackStream", "open_client"]

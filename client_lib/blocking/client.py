@@ -11,6 +11,7 @@ from client_lib.download import client as trio_client
 from client_lib.download.queue import Order, QueueEntry
 from client_lib.download.queue_requests import QueueRequest
 from client_lib.download.settings import ClientSettings
+from client_lib.download.traffic import TrafficStats
 from client_lib.download.verification import FileFinding
 from client_lib.wire.licensing_api import Balance, LicenceRecord, PurchaseAnswer, ReleaseQuote
 from client_lib.wire.release import ReleaseId, TorrentName
@@ -59,13 +60,23 @@ class Client:
         keep_seeding: bool = False,
         order: Order = Order.GIVEN,
         files: Sequence[str] | None = None,
+        play_first: str | None = None,
     ) -> Iterator[DownloadJob]:
         """Download albums below the folder `into` while the block lasts."""
         download = self._client.download(
-            licences, into=into, keep_seeding=keep_seeding, order=order, files=files
+            licences,
+            into=into,
+            keep_seeding=keep_seeding,
+            order=order,
+            files=files,
+            play_first=play_first,
         )
         with self._portal.holding(download) as held:
             yield DownloadJob(self._portal, held)
+
+    def stats(self) -> TrafficStats:
+        """What this device took and gave, over all runs."""
+        return self._portal.call(self._client.stats)
 
     def queue(self) -> tuple[QueueEntry, ...]:
         """The device's queue in order, whoever downloads."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import trio
 
 from client_lib.blocking.portal import Held, Portal, PortalClosed
+from client_lib.blocking.track import TrackStream
 from client_lib.download import job as trio_job
 from client_lib.download.events import Event, Failed, Finished
 from client_lib.download.queue import Order, QueueEntry
@@ -91,6 +92,11 @@ class DownloadJob:
     def select_files(self, licence_id: LicenceId, paths: Sequence[str]) -> None:
         """Choose files of an album by path or pattern (`*.flac`), none: all."""
         self._portal.call(lambda: self._job.select_files(licence_id, paths))
+
+    def open_track(self, licence_id: LicenceId, path: str) -> TrackStream:
+        """Open a file of an album to play it, while it downloads or when it is complete."""
+        stream = self._portal.call(lambda: self._job.open_track(licence_id, path))
+        return TrackStream(self._portal, stream)
 
     def set_limits(self, *, up_bytes_s: int = 0, down_bytes_s: int = 0) -> None:
         """Limit the line from now on, 0 = no limit. A schedule's next change ends it."""

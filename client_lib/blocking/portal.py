@@ -92,6 +92,12 @@ class Portal:
         else:
             held.leave()
 
+    @contextlib.contextmanager
+    def unless_closed(self) -> Iterator[None]:
+        """Make nothing of a call that came too late: what it would end has ended."""
+        with contextlib.suppress(PortalClosed):
+            yield
+
     def soon(self, fn: Callable[[], object]) -> None:
         """Have `fn` called in the trio run, without waiting. Raises PortalClosed."""
         try:

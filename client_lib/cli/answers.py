@@ -16,7 +16,9 @@ import msgspec
 from client_lib.download import events
 from client_lib.download.queue import QueueEntry
 from client_lib.download.summary import JobSummary
+from client_lib.download.traffic import AlbumTraffic
 from client_lib.download.verification import FileFinding
+from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import (
     BalanceAnswer,
     LicenceRecord,
@@ -69,6 +71,14 @@ class Queue(msgspec.Struct, frozen=True):
     queue: tuple[QueueEntry, ...]
 
 
+class Traffic(msgspec.Struct, frozen=True):
+    """`stats`: over all runs, `albums` by licence id. `ratio` is null while nothing was taken."""
+
+    total: AlbumTraffic
+    ratio: float | None
+    albums: dict[LicenceId, AlbumTraffic]
+
+
 class SecretsState(msgspec.Struct, frozen=True):
     """`protect` and `unprotect`."""
 
@@ -104,6 +114,7 @@ ANSWERS: Mapping[str, type] = {
     "redeem": RedemptionAnswer,
     "list": Listed,
     "verify": VerifiedAlbums,
+    "stats": Traffic,
     "export": Exported,
     "balance": BalanceAnswer,
     "quote": ReleaseQuote,

@@ -4,6 +4,7 @@ import datetime as dt
 
 from rich.filesize import decimal
 
+from client_lib.cli.answers import Traffic
 from client_lib.cli.options import Options
 from client_lib.console import print_json, print_table, print_text
 from client_lib.download.traffic import AlbumTraffic, TrafficStats
@@ -16,7 +17,7 @@ async def stats(*, options: Options = _NO_OPTIONS) -> None:
     """Show what was taken and given, by album and in all. Needs no network."""
     told = TrafficStats.of(read_traffic(options.data_folder()))
     if options.json:
-        print_json({"total": told.total, "ratio": told.ratio, "albums": told.albums})
+        print_json(Traffic(told.total, told.ratio, told.albums))
         return
     if not told.albums:
         print_text("Nothing was taken or given yet.")

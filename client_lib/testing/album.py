@@ -8,6 +8,7 @@ import trio
 from client_lib.download.events import (
     Event,
     Finished,
+    GoalReached,
     Progress,
     Seeding,
     Stalled,
@@ -113,10 +114,25 @@ class FakeAlbum:
             self._finish()
         if self._keep_seeding:
             self._emit(Seeding(licence_id=self._licence.licence_id, name=self._licence.name))
-            while True:
-                await trio.sleep(_SEEDING_SAMPLE_S)
-                self._require_licence()
-                self._progress(0)
+            await self._give()
+
+    async def _give(self) -> None:
+        """Be complete until the seeding goal is reached; nobody asks for anything."""
+        goal, state = self._settings.seeding_goal, self._state
+        while left_s := goal.seconds_left(0, self._total_bytes, state.given_s):
+            for_s = min(_SEEDING_SAMPLE_S, left_s)
+            await trio.sleep(for_s)
+            state.given_s += for_s
+            self._require_licence()
+            self._progress(0)
+        self._emit(
+            GoalReached(
+                licence_id=self._licence.licence_id,
+                name=self._licence.name,
+                given_bytes=0,
+                given_s=state.given_s,
+            )
+        )
 
     @property
     def _total_bytes(self) -> int:
@@ -153,6 +169,7 @@ class FakeAlbum:
             await trio.sleep(arriving / rate)
             self._state.verified_bytes += arriving
             self._totals.arrived_bytes += arriving
+            self._state.received_bytes += arriving
             self._totals.verified_bytes = self._state.verified_bytes
             self._progress(rate)
         await trio.lowlevel.checkpoint()

@@ -53,6 +53,8 @@ class AlbumState:
     verified_bytes: int = 0
     step: int = 0
     complete: bool = False
+    received_bytes: int = 0
+    given_s: float = 0.0
     folder: Path | None = None
     files: tuple[str, ...] = ()
 

@@ -11,10 +11,12 @@ import trio
 from client_lib.download.client import Client
 from client_lib.download.file_selection import wanted_files
 from client_lib.download.line_limits import LineLimits
+from client_lib.download.listening_order import find_track
 from client_lib.download.queue import DownloadQueue, Order, QueueEntry
 from client_lib.download.queue_requests import QueueRequest, QueueRequests, apply
 from client_lib.download.schedule import Limits
 from client_lib.download.settings import ClientSettings
+from client_lib.download.traffic import AlbumTraffic, StoredTraffic, TrafficStats
 from client_lib.download.verification import FileFinding, FileState
 from client_lib.errors import LicenceRevoked, LicensingRefused, UnreachableError, UsageError
 from client_lib.nursery import open_quiet_nursery
@@ -113,8 +115,11 @@ class FakeClient(Client):
         keep_seeding: bool = False,
         order: Order = Order.GIVEN,
         files: Sequence[str] | None = None,
+        play_first: str | None = None,
     ) -> AsyncIterator[FakeJob]:
         """Download albums while the block lasts. Raises LibraryInUse, UsageError."""
+        for licence in licences if play_first is not None else ():
+            find_track(licence.name, str(play_first), list(self._store.release(licence.name).files))
         device = self._device
         session = self._settings.session
         job = FakeJob(
@@ -143,6 +148,23 @@ class FakeClient(Client):
                     nursery.cancel_scope.cancel()
             finally:
                 job._keeper.write_now()
+
+    async def stats(self) -> TrafficStats:
+        """What this device took; nobody asks a fake one for anything."""
+        await trio.lowlevel.checkpoint()
+        names = {one.licence_id: one.name for one in self._device.licences}
+        return TrafficStats.of(
+            StoredTraffic(
+                albums={
+                    key: AlbumTraffic(
+                        str(names[key]),
+                        from_seeders_bytes=state.received_bytes,
+                        given_s=state.given_s,
+                    )
+                    for key, state in self._device.albums.items()
+                }
+            )
+        )
 
     async def queue(self) -> tuple[QueueEntry, ...]:
         """The device's queue in order, whoever downloads."""

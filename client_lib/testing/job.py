@@ -1,23 +1,31 @@
 """The real job and its queue over fake albums: nothing on disk but the albums, and no threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
 import trio
 
-from client_lib.download.album import AlbumDownload, Surroundings
+from client_lib.download.album import AlbumDownload
 from client_lib.download.event_box import EventBox
-from client_lib.download.events import Event
+from client_lib.download.events import Event, Failed
 from client_lib.download.job import DownloadJob
 from client_lib.download.line_limits import LineLimits
+from client_lib.download.listening_order import find_track
 from client_lib.download.queue import DownloadQueue, Order, QueueEntry, QueueState
 from client_lib.download.queue_keeper import QueueKeeper
 from client_lib.download.queue_requests import Move, Pause, QueueRequest, Remove, Resume
 from client_lib.download.runner import JobRunner, _Run
 from client_lib.download.settings import ClientSettings
+from client_lib.download.surroundings import Surroundings
+from client_lib.download.totals import AlbumTotals
+from client_lib.download.tracks import Tracks
+from client_lib.download.traffic import AlbumTraffic
+from client_lib.download.traffic_keeper import TrafficKeeper
+from client_lib.errors import UsageError
 from client_lib.testing.album import FakeAlbum, FakeTotals
 from client_lib.testing.books import Books, Device
+from client_lib.testing.track import FakeTrackStream
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
 
@@ -57,6 +65,25 @@ class _FakeSurroundings:
         self.emit = emit
         self.patience_s = settings.patience_s
 
+    async def join_ahead(self, _licence: LicenceRecord) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+class _NoTraffic(TrafficKeeper):
+    """Keeps nothing: a fake device counts in its own albums."""
+
+    def __init__(self) -> None:
+        pass
+
+    def before(self, _licence_id: LicenceId) -> AlbumTraffic:
+        return AlbumTraffic()
+
+    async def run(self, _totals: Mapping[LicenceId, AlbumTotals]) -> None:
+        await trio.sleep_forever()
+
+    def write_now(self, _totals: Mapping[LicenceId, AlbumTotals]) -> None:
+        pass
+
 
 class FakeRunner(JobRunner):
     """The real engine, starting fake albums."""
@@ -79,6 +106,7 @@ class FakeRunner(JobRunner):
             concurrent=settings.concurrent_albums,
             order=order,
             keep_seeding=keep_seeding,
+            traffic=_NoTraffic(),
         )
         self._store = store
         self._device = device
@@ -115,10 +143,6 @@ class FakeRunner(JobRunner):
         self._keeper.changed()
         albums.start_soon(self._run_one, licence, run)
 
-    async def _join_ahead(self, _licence: LicenceRecord) -> None:
-        """Nothing to get ahead."""
-        await trio.lowlevel.checkpoint()
-
     async def _check_room(self) -> None:
         """A fake disk has room, unless a script says otherwise."""
         await trio.lowlevel.checkpoint()
@@ -149,7 +173,31 @@ class FakeJob(DownloadJob):
         runner = FakeRunner(
             store, device, settings, keeper, box.put, order=order, keep_seeding=keep_seeding
         )
-        super().__init__(runner, keeper, box, limits, into)
+        super().__init__(runner, keeper, box, limits, cast("Tracks", None), into)
+        self._store = store
+        self._device = device
+
+    async def open_track(self, licence_id: LicenceId, path: str) -> FakeTrackStream:
+        """Open a file of an album of the job. Raises UsageError."""
+        await trio.lowlevel.checkpoint()
+        if licence_id not in self._runner.licences:
+            raise UsageError(f"{licence_id}: this album is not in the job")
+        release = self._store.release(self._runner.licences[licence_id].name)
+        files = list(release.files.items())
+        name, size = files[find_track(release.name, path, list(release.files))]
+
+        async def arrival(count: int) -> None:
+            while not self._device.album(licence_id).complete:
+                ended = self._runner.outcomes.get(licence_id)
+                if isinstance(ended, Failed):
+                    raise ended.error
+                if self._store.rate_bytes_s:
+                    await trio.sleep(count / self._store.rate_bytes_s)
+                    return
+                await trio.sleep(_ROOM_S)
+            await trio.lowlevel.checkpoint()
+
+        return FakeTrackStream(name, size, arrival)
 
     async def ask(self, request: QueueRequest) -> None:
         """Carry out what another client of the device asks. Albums not in the queue are left."""

@@ -69,7 +69,7 @@ def test_the_package_itself_exports_the_download_names_and_a_few_beside() -> Non
 
 
 def test_facade_and_fake_export_what_they_document() -> None:
-    assert set(blocking.__all__) == {"Client", "DownloadJob", "open_client"}
+    assert set(blocking.__all__) == {"Client", "DownloadJob", "TrackStream", "open_client"}
     documented = set(re.findall(r"`(\w+)`", str(testing.__doc__)))
     assert set(testing.__all__) >= {"FakeStore", *(documented & {"Receive", "Stall", "Break"})}
     for module in (blocking, testing):

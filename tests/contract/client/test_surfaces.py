@@ -62,7 +62,7 @@ def synchronous(annotation: Any) -> Any:  # noqa: ANN401
         if given is client_lib.DownloadJob:
             return Iterator[blocking.DownloadJob]
         return Iterator[given]  # type: ignore[valid-type]
-    return annotation
+    return blocking.TrackStream if annotation is client_lib.TrackStream else annotation
 
 
 def test_open_client_takes_the_same_settings_first() -> None:

@@ -25,7 +25,14 @@ from tests.unit.client_lib.cli.json_lines import require_answer, require_event
 from tests.unit.client_lib.transport.https_server import Request, http, https_server
 
 EXAMPLES = ROOT / "docs" / "how-to" / "examples"
-PROGRAMS = ["asyncio_app.py", "embed.py", "gui_thread.py", "player.py", "progress_bar.py"]
+PROGRAMS = [
+    "asyncio_app.py",
+    "embed.py",
+    "gui_thread.py",
+    "play.py",
+    "player.py",
+    "progress_bar.py",
+]
 FILES = {"01 one.flac": 400_000, "cover.jpg": 50_000}
 
 
@@ -143,6 +150,7 @@ async def test_lines_of_real_commands_fit_their_schema(shop: Market, tmp_path: P
             for command in (
                 ("list",),
                 ("export", one.name, "--to", "exported"),
+                ("stats",),
                 ("balance",),
                 ("quote", "rel-0001"),
                 ("buy", one.name, "--currency", "EUR"),

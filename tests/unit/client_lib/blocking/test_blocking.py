@@ -1,5 +1,6 @@
 """The synchronous façade, over the fake store: threads, interrupts, errors, the end."""
 
+import io
 import os
 import signal
 import subprocess
@@ -114,6 +115,13 @@ def test_leaving_stops_what_would_never_end(settings: ClientSettings, tmp_path: 
         licences = client.redeem(store.token(name))
         with client.download(licences, into=tmp_path) as job:
             until(job, Progress)
+            with io.BufferedReader(job.open_track(licences[0].licence_id, "1")) as track:
+                assert track.read(100_000) == bytes(100_000)
+                assert track.seek(-3, io.SEEK_END) == 9_999_997
+                assert track.read() == bytes(3)
+            late = job.open_track(licences[0].licence_id, "1")
+        late.close()
+        assert late.closed
         assert job.summary().skipped == (name,)
         with pytest.raises(DownloadError, match="stopped"):
             job.result()

@@ -26,6 +26,7 @@ STREAMS = {"get", "seed"}
 SILENT = {"queue pause", "queue resume", "queue move", "queue remove"}
 VALUES: dict[object, object] = {
     int: 1,
+    int | None: 1,
     float: 0.5,
     bool: True,
     str: "text",
