@@ -30,8 +30,12 @@ COMMANDS = {
     ),
     "seed": ("commands:seed", "Give complete albums to other customers, until interrupted."),
     "verify": (
-        "commands:verify",
+        "repairing:verify",
         "Hash albums on the disk against what was bought. Needs no network.",
+    ),
+    "repair": (
+        "repairing:repair",
+        "Verify albums on the disk, and fetch what is missing or changed of them.",
     ),
     "export": (
         "exporting:export",

@@ -66,7 +66,11 @@ class Options:
         return None if passphrase is None else PassphraseProtection(passphrase)
 
     def settings(
-        self, session: SessionSettings | None = None, *, concurrent: int | None = None
+        self,
+        session: SessionSettings | None = None,
+        *,
+        concurrent: int | None = None,
+        folder_template: str | None = None,
     ) -> ClientSettings:
         """Settings for `open_client`: flags win over the file."""
         config = self.load()
@@ -81,6 +85,8 @@ class Options:
             session=session or SessionSettings(listen_port=0),
             concurrent_albums=concurrent or config.concurrent_albums or None,
             schedule=config.schedule,
+            folder_template=config.folder_template if folder_template is None else folder_template,
+            checksums=config.checksums,
         )
 
 

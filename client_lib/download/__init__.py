@@ -38,7 +38,7 @@ from client_lib.download.queue import Order, QueueEntry, QueueState
 from client_lib.download.schedule import ScheduleRule, Weekday
 from client_lib.download.settings import ClientSettings
 from client_lib.download.summary import JobSummary
-from client_lib.download.verification import FileFinding, FileState
+from client_lib.download.verification import FileFinding, FileState, VerifyProgress
 from client_lib.passphrase import Passphrase
 from client_lib.protection import KeyringProtection, PassphraseProtection
 from client_lib.swarm.settings import SessionSettings
@@ -46,6 +46,7 @@ from client_lib.swarm.settings import SessionSettings
 if TYPE_CHECKING:
     from client_lib.download.client import Client, open_client
     from client_lib.download.job import DownloadJob
+    from client_lib.download.repair import Repaired
 
 __all__ = [
     "CertificateRenewed",
@@ -69,6 +70,7 @@ __all__ = [
     "QueueEntry",
     "QueueState",
     "Queued",
+    "Repaired",
     "Revoked",
     "ScheduleRule",
     "Seeding",
@@ -78,6 +80,7 @@ __all__ = [
     "Started",
     "Trouble",
     "Verified",
+    "VerifyProgress",
     "Warned",
     "WarningKind",
     "Weekday",
@@ -89,6 +92,7 @@ __all__ = [
 _LOADED_AT_USE = {
     "Client": "client_lib.download.client",
     "DownloadJob": "client_lib.download.job",
+    "Repaired": "client_lib.download.repair",
     "open_client": "client_lib.download.client",
 }
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from client_lib.download.folder_template import DEFAULT_FOLDER_TEMPLATE
 from client_lib.download.schedule import ScheduleRule
 from client_lib.protection import Protection
 from client_lib.swarm.settings import SessionSettings
@@ -34,6 +35,9 @@ class ClientSettings:
     `schedule` replace the session's limits while they hold. The store's web seed is used, too,
     while the swarm gives less than `web_seed_below_bytes_s`; 0 for never. `secrets` opens a
     protected `data_folder`, and protects a new one: PassphraseProtection or KeyringProtection.
+    `folder_template` names the folders of new albums below the music folder, from the fields
+    albumartist, album, year, format, release_id. With `checksums` each album has a file
+    `checksums.sha256`.
     """
 
     data_folder: Path = field(default_factory=default_data_folder)
@@ -46,6 +50,8 @@ class ClientSettings:
     schedule: tuple[ScheduleRule, ...] = ()
     secrets: Protection | None = None
     web_seed_below_bytes_s: int = 500_000
+    folder_template: str = DEFAULT_FOLDER_TEMPLATE
+    checksums: bool = True
 
 
 class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,3 +72,5 @@ class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port_mapping: bool = True
     concurrent_albums: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     schedule: tuple[ScheduleRule, ...] = ()
+    folder_template: str = DEFAULT_FOLDER_TEMPLATE
+    checksums: bool = True
