@@ -53,9 +53,8 @@ async def verify(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> Non
     if options.json:
         print_json({"albums": report})
     if wrong:
-        raise DownloadError(
-            f"{wrong} files are not what was bought: `albumswarm repair` mends them"
-        )
+        sentence = f"{wrong} files are not what was bought"
+        raise DownloadError(f"{sentence}: `albumswarm repair` mends them")
 
 
 async def repair(

@@ -37,9 +37,10 @@ def albumswarm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProce
     [
         ("redeem", COMMON),
         ("list", [*COMMON, "--offline"]),
-        ("get", [*COMMON, *LINE, "--all", "--into", "--seed"]),
+        ("get", [*COMMON, *LINE, "--all", "--into", "--seed", "--folder-template"]),
         ("seed", [*COMMON, *LINE]),
         ("verify", COMMON),
+        ("repair", [*COMMON, *LINE]),
         ("balance", COMMON),
         ("quote", COMMON),
         ("buy", [*COMMON, "--currency"]),
