@@ -7,7 +7,7 @@ they are copied.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -102,31 +102,30 @@ class SharedFiles:
         if self._albums is not None:
             return self._albums
         albums: dict[str, _Files] = {}
+        texts = self._texts()
         lines = 0
-        for line in self._lines():
-            lines += 1
-            self._take(albums, line)
+        for text in texts:
+            with contextlib.suppress(msgspec.DecodeError):  # a kill may have cut the last one
+                self._take(albums, msgspec.json.decode(text, type=_Line))
+                lines += 1
         for licence_id in self._library.licence_ids():
             if self._roots >= MAX_ROOTS:
                 break
             if licence_id not in albums and (made := self._from_torrent(licence_id)):
                 self._take(albums, made)
-        if len(albums) != lines:
+        if not len(albums) == lines == len(texts):  # so that no line is added to a cut one
             kept = (_Line(one, files) for one, files in albums.items())
             data = b"".join(msgspec.json.encode(line) + b"\n" for line in kept)
             write_atomically(self._index, data, mode=0o600, power_cut_safe=False)
         self._albums = albums
         return albums
 
-    def _lines(self) -> Iterator[_Line]:
-        """Lines that can be read; a kill may have cut the last one."""
+    def _texts(self) -> list[bytes]:
         try:
-            data = read_file_if_present(self._index, max_bytes=_MAX_INDEX_BYTES) or b""
+            data = read_file_if_present(self._index, max_bytes=_MAX_INDEX_BYTES)
         except StorageError:
-            data = b""  # it is made anew
-        for text in data.splitlines():
-            with contextlib.suppress(msgspec.DecodeError):
-                yield msgspec.json.decode(text, type=_Line)
+            return []  # it is made anew
+        return (data or b"").splitlines()
 
     def _from_torrent(self, licence_id: str) -> _Line | None:
         record = self._complete(licence_id)
