@@ -1,7 +1,9 @@
 """What is on the disk: checksums, what repair fetches, and what other albums here can give."""
 
+import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,3 +182,27 @@ async def test_folder_template_of_the_settings_is_used(tmp_path: Path) -> None:
                 end, _ = await get(client, licence, tmp_path / "music")
                 assert end.folder == tmp_path / "music/FLAC 16-44/rel-0001"
                 assert sorted(path.name for path in end.folder.iterdir()) == ["x.flac", "y.flac"]
+
+
+async def test_command_finds_and_mends(tmp_path: Path) -> None:
+    async def albumswarm(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "client_lib", *words, "--data", str(tmp_path / "c/data")]
+        done = await trio.run_process(command, capture_stdout=True, check=False)
+        return done.returncode, done.stdout.decode()
+
+    with trio.fail_after(60):
+        async with market(tmp_path / "m", [FILES]) as shop:
+            async with shop.customer(tmp_path / "c") as client:
+                (licence,) = await client.redeem("a.b.c")
+                end, _ = await get(client, licence, tmp_path / "music")
+            damage(end.folder / "01.flac", 7)
+            (end.folder / "mine").touch()
+            code, said = await albumswarm("verify")
+            assert (code, said.splitlines()[1:]) == (1, ["  corrupt: 01.flac", "  surplus: mine"])
+            code, said = await albumswarm("repair", "--listen-host", "127.0.0.1", "--json")
+            (mended,) = json.loads(said.splitlines()[-1])["albums"]
+            assert (code, [one["path"] for one in mended["mended"]]) == (0, ["01.flac"])
+            piece = shop.albums[0].metainfo.piece_length_bytes
+            assert mended["downloaded_bytes"] == piece
+            code, said = await albumswarm("repair")
+            assert (code, said) == (0, f"{licence.name}: nothing to mend\n")
