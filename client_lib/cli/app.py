@@ -30,12 +30,16 @@ COMMANDS = {
     ),
     "seed": ("commands:seed", "Give complete albums to other customers, until interrupted."),
     "verify": (
-        "commands:verify",
+        "repairing:verify",
         "Hash albums on the disk against what was bought. Needs no network.",
     ),
     "stats": (
         "stats:stats",
         "Show what was taken and given, by album and in all. Needs no network.",
+    ),
+    "repair": (
+        "repairing:repair",
+        "Verify albums on the disk, and fetch what is missing or changed of them.",
     ),
     "export": (
         "exporting:export",

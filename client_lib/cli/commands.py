@@ -8,7 +8,6 @@ import trio
 from cyclopts import Parameter
 from rich.filesize import decimal
 
-from client_lib.cli.answers import VerifiedAlbum, VerifiedAlbums
 from client_lib.cli.json_events import JsonLines
 from client_lib.cli.listing import folder_of
 from client_lib.cli.options import LineOptions, Options, expanded
@@ -19,14 +18,12 @@ from client_lib.console import (
     print_json,
     print_note,
     print_text,
-    printable,
 )
 from client_lib.download.client import Client, open_client
 from client_lib.download.job import DownloadJob
 from client_lib.download.library import DeviceLibrary
 from client_lib.download.queue import Order, QueueEntry, QueueState
 from client_lib.download.queue_requests import Resume
-from client_lib.download.verification import FileState
 from client_lib.errors import (
     DownloadError,
     LicenceRefused,
@@ -105,6 +102,13 @@ async def get(
             help="Fetch in listening order, from this track on: its number, path or pattern."
         ),
     ] = None,
+    folder_template: Annotated[
+        str | None,
+        Parameter(
+            help="Folders of new albums, such as `{albumartist}/{album} ({year}) [{format}]`; "
+            "also {release_id}."
+        ),
+    ] = None,
     concurrent: Annotated[
         str, Parameter(help="Albums at a time; `auto`: as the line behaves best with.")
     ] = "auto",
@@ -118,7 +122,11 @@ async def get(
     if names and everything:
         raise UsageError("name the albums to get, or give --all: not both")
     config = options.load()
-    settings = options.settings(line, concurrent=_albums_at_a_time(concurrent))
+    settings = options.settings(
+        line,
+        concurrent=_albums_at_a_time(concurrent),
+        folder_template=folder_template,
+    )
     music = expanded(into or Path(config.music or "~/Music"))
     stored = DeviceLibrary(settings.data_folder, settings.secrets).queue().entries
     queued = [entry for entry in stored if entry.state is not QueueState.COMPLETE]
@@ -167,39 +175,6 @@ async def seed(
             raise UsageError("no complete album to give: get one first")
         music = expanded(Path(config.music or "~/Music"))
         await _run(client, _usable(complete), music, seed=True, as_json=options.json)
-
-
-async def verify(
-    names: Annotated[
-        tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them; none: all here.")
-    ] = (),
-    /,
-    *,
-    options: Options = _NO_OPTIONS,
-) -> None:
-    """Hash albums on the disk against what was bought. Needs no network.
-
-    What is wrong is listed and fetched again by the next `get`.
-    """
-    wrong = 0
-    report: list[VerifiedAlbum] = []
-    async with open_client(options.settings()) as client:
-        licences = await client.licences(refresh=False)
-        here = [licence for licence in licences if folder_of(client, licence) is not None]
-        for licence in select(licences, names) if names else here:
-            findings = await client.verify(licence)
-            bad = [finding for finding in findings if finding.state is not FileState.OK]
-            wrong += len(bad)
-            report.append(VerifiedAlbum(licence.name, len(findings), tuple(bad)))
-            if not options.json:
-                state = "verified" if not bad else f"{len(bad)} wrong"
-                print_text(f"{licence.name}: {len(findings)} files, {state}")
-                for finding in bad:
-                    print_text(f"  {finding.state}: {printable(finding.path)}")
-    if options.json:
-        print_json(VerifiedAlbums(tuple(report)))
-    if wrong:
-        raise DownloadError(f"{wrong} files are not what was bought: `albumswarm get` mends them")
 
 
 def _usable(licences: Sequence[LicenceRecord], *, strict: bool = False) -> list[LicenceRecord]:

@@ -67,7 +67,11 @@ class Options:
         return None if passphrase is None else PassphraseProtection(passphrase)
 
     def settings(
-        self, line: "LineOptions | None" = None, *, concurrent: int | None = None
+        self,
+        line: "LineOptions | None" = None,
+        *,
+        concurrent: int | None = None,
+        folder_template: str | None = None,
     ) -> ClientSettings:
         """Settings for `open_client`: flags win over the file."""
         config = self.load()
@@ -85,6 +89,8 @@ class Options:
             seeding_goal=line.goal(config) if line else SeedingGoal(),
             concurrent_albums=concurrent or config.concurrent_albums or None,
             schedule=config.schedule,
+            folder_template=config.folder_template if folder_template is None else folder_template,
+            checksums=config.checksums,
         )
 
 

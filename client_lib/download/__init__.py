@@ -42,7 +42,7 @@ from client_lib.download.seeding_goal import SeedingGoal
 from client_lib.download.settings import ClientSettings
 from client_lib.download.summary import JobSummary
 from client_lib.download.traffic import AlbumTraffic, TrafficStats
-from client_lib.download.verification import FileFinding, FileState
+from client_lib.download.verification import FileFinding, FileState, VerifyProgress
 from client_lib.passphrase import Passphrase
 from client_lib.protection import KeyringProtection, PassphraseProtection
 from client_lib.swarm.settings import SessionSettings
@@ -50,6 +50,7 @@ from client_lib.swarm.settings import SessionSettings
 if TYPE_CHECKING:
     from client_lib.download.client import Client, open_client
     from client_lib.download.job import DownloadJob
+    from client_lib.download.repair import Repaired
     from client_lib.download.track_stream import TrackStream
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "QueueEntry",
     "QueueState",
     "Queued",
+    "Repaired",
     "Revoked",
     "ScheduleRule",
     "Seeding",
@@ -89,6 +91,7 @@ __all__ = [
     "TrafficStats",
     "Trouble",
     "Verified",
+    "VerifyProgress",
     "Warned",
     "WarningKind",
     "Weekday",
@@ -100,6 +103,7 @@ __all__ = [
 _LOADED_AT_USE = {
     "Client": "client_lib.download.client",
     "DownloadJob": "client_lib.download.job",
+    "Repaired": "client_lib.download.repair",
     "TrackStream": "client_lib.download.track_stream",
     "open_client": "client_lib.download.client",
 }

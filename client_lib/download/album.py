@@ -7,8 +7,7 @@ from pathlib import Path
 
 import trio
 
-from client_lib.download import placement
-from client_lib.download.album_place import AlbumPlace, already_there, find_place
+from client_lib.download.album_place import AlbumPlace, already_there
 from client_lib.download.events import (
     CertificateRenewed,
     Fallback,
@@ -21,7 +20,6 @@ from client_lib.download.events import (
     Verified,
 )
 from client_lib.download.giving import give_until_goal
-from client_lib.download.library import DownloadRecord, DownloadState
 from client_lib.download.listening import Listening
 from client_lib.download.stall import Stillness, stall_reason
 from client_lib.download.standing import Standing
@@ -80,6 +78,7 @@ class AlbumDownload:
         self._place: AlbumPlace | None = None
         self.listening: Listening | None = None
         """Where to listen to it while it is being fetched."""
+        self._finished = False
 
     async def run(self, member: Membership | None = None) -> None:
         """Fetch the album, then give it to others until cancelled.
@@ -97,25 +96,29 @@ class AlbumDownload:
                 self._finish(*there, already_there=True)
                 return
         member = member or await around.join(self._licence)
-        chosen = self._files
-        async with around.placing:
-            place = self._place = await trio.to_thread.run_sync(
-                find_place, around.library, self._licence, member.metainfo, self._into, chosen
+        while True:  # once more for an album that was mended: it is given whole then
+            chosen = self._files
+            disk = around.disk
+            place = self._place = await disk.find(
+                self._licence, member.metainfo, self._into, chosen
             )
-        complete = place.record.state is DownloadState.COMPLETE
-        try:
-            torrent = self._torrent = await self._add(member, place, complete=complete)
-            if self._files != chosen:
-                self.select(self._files)
+            if not place.is_complete:
+                self._totals.reused_bytes += await disk.stage(place, member.metainfo, self._licence)
             try:
-                await self._take_part(torrent, member, place, complete=complete)
+                torrent = self._torrent = await self._add(member, place)
+                if self._files != chosen:
+                    self.select(self._files)
+                try:
+                    await self._take_part(torrent, member, place)
+                finally:
+                    await self._leave(torrent)
             finally:
                 if self.listening is not None:
                     self.listening.close()
-                await self._leave(torrent)
-        finally:
-            self._torrent = self.listening = None
-            around.space.release(self._licence.licence_id)
+                self._torrent = self.listening = None
+                around.space.release(self._licence.licence_id)
+            if place.is_complete or not place.replaces:
+                return
 
     def select(self, files: Sequence[str]) -> None:
         """Fetch other files from now on. Raises UsageError if one fits none of the album."""
@@ -123,28 +126,28 @@ class AlbumDownload:
         if self._torrent is None or self._place is None:
             return
         self._place = self._place.selecting(self._licence.name, files)
-        self._torrent.want(self._place.wanted)
+        self._torrent.want(self._place.needed)
 
     def wants(self, file: int) -> bool:
         """Tell whether a file, by index, is among those chosen."""
-        return self._place is None or file in self._place.wanted
+        return self._place is None or file in self._place.needed
 
-    async def _add(self, member: Membership, place: AlbumPlace, *, complete: bool) -> Torrent:
-        around, licence = self._around, self._licence
+    async def _add(self, member: Membership, place: AlbumPlace) -> Torrent:
+        around, licence, complete = self._around, self._licence, place.is_complete
         info_hash = member.metainfo.info_hash
         resume = None if complete else around.library.resume_point(licence.licence_id, info_hash)
         whole = complete and place.record.files is None
         torrent = await around.session.add(
             AddTorrent(
                 torrent=member.torrent,
-                save_path=placement.content_folder(place.record),
+                save_path=place.folder,
                 certificate_pem=member.credential.certificate_pem,
                 key_pem=member.credential.key_pem,
                 trackers=member.metainfo.announce_tiers,
                 paths=place.paths,
                 resume=resume,
                 complete=whole,
-                wanted=None if place.files is None else place.wanted,
+                wanted=None if len(place.needed) == len(place.paths) else place.needed,
             )
         )
         try:
@@ -154,13 +157,16 @@ class AlbumDownload:
                     await torrent.wait_change()
             self._totals.begin(status.verified_bytes, status.total_bytes)
             if not complete:
-                self._claim_space(status, place.record)
+                around.space.claim(
+                    licence.licence_id, place.folder, status.total_bytes - status.verified_bytes
+                )
                 around.emit(
                     Started(
                         licence_id=licence.licence_id,
                         name=licence.name,
                         total_bytes=status.total_bytes,
                         resumed_bytes=status.verified_bytes,
+                        reused_bytes=self._totals.reused_bytes,
                     )
                 )
         except BaseException:
@@ -168,10 +174,9 @@ class AlbumDownload:
             raise
         return torrent
 
-    async def _take_part(
-        self, torrent: Torrent, member: Membership, place: AlbumPlace, *, complete: bool
-    ) -> None:
-        around = self._around
+    async def _take_part(self, torrent: Torrent, member: Membership, place: AlbumPlace) -> None:
+        """Fetch what is to be fetched, then give; returns when a complete album was mended."""
+        around, complete = self._around, place.is_complete
         standing = Standing(
             member,
             torrent,
@@ -196,8 +201,11 @@ class AlbumDownload:
                 )
             folder = Path(place.record.folder)
             if not complete:
-                folder = await self._fetch(torrent, standing)
+                folder = await self._fetch(torrent, member, standing)
             self._finish(folder, torrent.total_bytes, already_there=complete)
+            if place.replaces and not complete:
+                nursery.cancel_scope.cancel()
+                return
             if self._keep_seeding:
                 name = self._licence.name
                 around.emit(Seeding(licence_id=self._licence.licence_id, name=name))
@@ -228,7 +236,7 @@ class AlbumDownload:
             )
         )
 
-    async def _fetch(self, torrent: Torrent, standing: Standing) -> Path:
+    async def _fetch(self, torrent: Torrent, member: Membership, standing: Standing) -> Path:
         """Wait for the last piece, keeping resume points; then give the album its final name."""
         async with open_quiet_nursery() as nursery:
             nursery.start_soon(self._keep_resumable, torrent)
@@ -247,17 +255,13 @@ class AlbumDownload:
                 licence_id=licence.licence_id, name=licence.name, total_bytes=torrent.total_bytes
             )
         )
-        async with around.placing:
-            folder = await trio.to_thread.run_sync(self._reveal)
-        await torrent.files_moved_to(folder)
-        return folder
-
-    def _reveal(self) -> Path:
-        """Give the album its final name and record that it is complete. Blocking."""
         assert self._place is not None  # noqa: S101 - set before the album is fetched
-        library, licence, record = self._around.library, self._licence, self._place.record
-        folder = placement.reveal(library, licence, record)
-        placement.remember_complete(library, licence, record, folder, self._place.files)
+        place = self._place
+        if place.replaces:
+            torrent.pause()  # its files go, one by one
+        folder = await around.disk.reveal(place, member.metainfo, licence)
+        if not place.replaces:
+            await torrent.files_moved_to(folder)
         return folder
 
     async def _leave(self, torrent: Torrent, *, fetching: bool = True) -> None:
@@ -349,13 +353,6 @@ class AlbumDownload:
             f"({heard or 'no tracker answered'}); what is there is kept, try again later"
         )
 
-    def _claim_space(self, status: TorrentStatus, record: DownloadRecord) -> None:
-        self._around.space.claim(
-            self._licence.licence_id,
-            placement.content_folder(record),
-            status.total_bytes - status.verified_bytes,
-        )
-
     def _progress(self, torrent: Torrent, status: TorrentStatus) -> None:
         self._around.emit(self._totals.update(status, torrent.peers()))
 
@@ -379,6 +376,9 @@ class AlbumDownload:
         self._around.emit(event)
 
     def _finish(self, folder: Path, total_bytes: int, *, already_there: bool) -> None:
+        if self._finished:
+            return
+        self._finished = True
         totals = self._totals
         finished = Finished(
             licence_id=self._licence.licence_id,

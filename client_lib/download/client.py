@@ -10,24 +10,27 @@ from pathlib import Path
 import trio
 from cryptography import x509
 
-from client_lib.download import placement
 from client_lib.download.account import Account, connected
 from client_lib.download.clock_watch import ClockWatch
+from client_lib.download.disk_use import DiskUse
 from client_lib.download.event_box import EventBox
+from client_lib.download.events import Event, Started
 from client_lib.download.exporting import export_membership
 from client_lib.download.fallback import FallbackTuning
+from client_lib.download.folder_template import FolderTemplate
 from client_lib.download.job import DownloadJob, running_job
-from client_lib.download.library import DownloadState, Service
+from client_lib.download.library import Service
 from client_lib.download.line_limits import LineLimits
-from client_lib.download.naming import local_paths
 from client_lib.download.queue import Order, QueueEntry
 from client_lib.download.queue_commands import carry_out
 from client_lib.download.queue_keeper import QueueKeeper
 from client_lib.download.queue_requests import QueueRequest, QueueRequests
+from client_lib.download.repair import Repaired, complete_record, verify_album
 from client_lib.download.router_watch import RouterWatch
 from client_lib.download.runner import JobRunner
 from client_lib.download.schedule import Limits
 from client_lib.download.settings import ClientSettings
+from client_lib.download.shared_files import SharedFiles
 from client_lib.download.space import SpaceLedger
 from client_lib.download.surroundings import Surroundings
 from client_lib.download.tracks import Tracks
@@ -35,19 +38,16 @@ from client_lib.download.traffic import TrafficStats
 from client_lib.download.traffic_file import read_traffic
 from client_lib.download.traffic_keeper import TrafficKeeper
 from client_lib.download.upload_cap import UploadCap
-from client_lib.download.verification import FileFinding, FileState, verify_files
-from client_lib.durable import read_file
-from client_lib.errors import CertificateError, StorageError, UsageError
-from client_lib.membership import TORRENT_FILE, join
+from client_lib.download.verification import FileFinding, VerifyProgress
+from client_lib.errors import CertificateError, StorageError
+from client_lib.membership import join
 from client_lib.swarm.session import open_session
 from client_lib.wire.certificates import certificate_pem, load_certificate
 from client_lib.wire.licensing_api import (
-    MAX_TORRENT_BYTES,
     LicenceRecord,
     PurchaseAnswer,
     PurchaseRequest,
 )
-from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import TorrentName, split_torrent_name
 
 
@@ -130,7 +130,13 @@ class Client(Account):
                     rng=random.SystemRandom(),
                     clock_watch=ClockWatch(utc_now, box.put),
                     space=SpaceLedger(),
-                    placing=trio.Lock(),
+                    disk=DiskUse(
+                        self.library,
+                        FolderTemplate.parse(self._settings.folder_template),
+                        SharedFiles(self.library),
+                        checksums=self._settings.checksums,
+                        placing=trio.Lock(),
+                    ),
                     fallback=FallbackTuning(self._settings.web_seed_below_bytes_s),
                     goal=self._settings.seeding_goal,
                 )
@@ -176,35 +182,49 @@ class Client(Account):
         return LineLimits(limits, self._settings.schedule, cap.apply, local_now)
 
     async def verify(
-        self, licence: LicenceRecord, on_bytes: Callable[[int], None] = lambda _count: None
+        self,
+        licence: LicenceRecord,
+        on_progress: Callable[[VerifyProgress], None] = lambda _progress: None,
     ) -> tuple[FileFinding, ...]:
         """Hash a complete album against what was bought; works without any service.
 
-        Every file found wrong is reported; `download` mends it. Raises StorageError, UsageError
-        if the album was not downloaded here.
+        Every file of the album is reported, and what else lies in its folder. `repair` and
+        `download` mend what is damaged. Raises StorageError, UsageError if the album was not
+        downloaded here.
         """
-        record = self.library.download(licence.licence_id)
-        if record is None or record.state is not DownloadState.COMPLETE:
-            await trio.lowlevel.checkpoint()
-            raise UsageError(f"{licence.name}: not downloaded here yet; get it first")
-        path = self.library.licence_folder(licence.licence_id) / TORRENT_FILE
-        metainfo = Metainfo.from_bytes(read_file(path, max_bytes=MAX_TORRENT_BYTES))
-        paths = local_paths([file.path for file in metainfo.files])
-        chosen = [
-            (file, path)
-            for file, path in zip(metainfo.files, paths, strict=True)
-            if record.files is None or path in record.files
-        ]
-        findings = await trio.to_thread.run_sync(
-            verify_files,
-            Path(record.folder),
-            [file for file, _ in chosen],
-            [path for _, path in chosen],
-            on_bytes,
-        )
-        if any(finding.state is not FileState.OK for finding in findings):
-            placement.remember_incomplete(self.library, licence, record)
-        return findings
+        return await verify_album(self.library, licence, on_progress)
+
+    async def repair(
+        self,
+        licence: LicenceRecord,
+        on_progress: Callable[[VerifyProgress], None] = lambda _progress: None,
+        on_event: Callable[[Event], None] = lambda _event: None,
+    ) -> Repaired:
+        """Verify a complete album, and get what is missing or changed, piece by piece.
+
+        A file that was only renamed, or that another album here has, is copied. Each mended file
+        replaces the damaged one at once; the customer's own files are not touched. `on_progress`
+        hears of the verification, `on_event` of the download. Raises UsageError if the album was
+        not downloaded here, LibraryInUse, LicenceRefused, UnreachableError, StorageError,
+        DownloadError.
+        """
+        with self.library.exclusive():
+            record = complete_record(self.library, licence)  # before hours of hashing
+        findings = await self.verify(licence, on_progress)
+        folder = Path(record.folder)
+        if not any(finding.is_damage for finding in findings):
+            return Repaired(licence.name, folder, findings)
+        reused_bytes = 0
+        music = Path(record.partial).parent.parent
+        async with self.download([licence], into=music, files=record.files) as job:
+            await job.resume(licence.licence_id)  # it may be paused in the queue
+            async for event in job.events():
+                on_event(event)
+                if isinstance(event, Started):
+                    reused_bytes = event.reused_bytes
+        (end,) = await job.result()
+        received_bytes = end.from_seeders_bytes + end.from_customers_bytes
+        return Repaired(licence.name, end.folder, findings, received_bytes, reused_bytes)
 
     async def export(self, licence: LicenceRecord, folder: Path) -> Path:
         """Write torrent, certificate and key (0600) for another client into a new folder.
@@ -245,7 +265,9 @@ class Client(Account):
 async def open_client(settings: ClientSettings) -> AsyncIterator[Client]:
     """Open this device's library and its connection to licensing.
 
-    Raises UsageError when no licensing service was ever named.
+    Raises UsageError when no licensing service was ever named, or for a folder template that
+    cannot be.
     """
+    FolderTemplate.parse(settings.folder_template)
     async with connected(settings) as (library, service, licensing):
         yield Client(settings, library, service, licensing)

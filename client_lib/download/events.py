@@ -20,17 +20,23 @@ class Queued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """An album has joined its swarm. `resumed_bytes` were on disk and verified already."""
+    """An album has joined its swarm. `resumed_bytes` were on disk and verified already.
+
+    `reused_bytes` of them were copied from other files of this device, in this run.
+    """
 
     licence_id: LicenceId
     name: TorrentName
     total_bytes: int
     resumed_bytes: int
+    reused_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """A moment of an album. `verified_bytes` of `total_bytes` are on disk with the right hash.
+
+    `reused_bytes` of them were copied from other files of this device, in this run.
 
     The other byte counts are payload of this run, by where it came from and went to; who is a
     central seeder is told by peer id, so the split is for display. Rates are bytes per second.
@@ -47,6 +53,7 @@ class Progress:
     upload_rate_bytes_s: int
     connected_peers: int
     checking: bool = False
+    reused_bytes: int = 0
 
     @property
     def eta_s(self) -> float | None:

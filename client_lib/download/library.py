@@ -6,6 +6,7 @@
     queue.json                         albums to get, in order, with their states
     requests/                          what other commands ask of the process that downloads
     lock                               held by the process that downloads
+    files.jsonl                        which content complete albums have; made anew if it is lost
     licences/<id>/credential.pem       key and certificate, 0600
     licences/<id>/album.torrent        the per-customer torrent, verified
     licences/<id>/download.json        where the album goes, and whether it is complete
@@ -64,13 +65,16 @@ class DownloadState(enum.StrEnum):
 class DownloadRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where an album is: being fetched into `partial`, and complete in `folder`.
 
-    `files` are the paths that are complete if only some were wanted, None for all.
+    `files` are the paths that are complete if only some were wanted, None for all. `lacks` are
+    files that a complete album needs and has not, or not right: they are fetched into `partial`
+    and then replace those in `folder`.
     """
 
     state: DownloadState
     partial: str
     folder: str
     files: tuple[str, ...] | None = None
+    lacks: tuple[str, ...] = ()
 
 
 class DeviceLibrary:
@@ -218,20 +222,21 @@ class DeviceLibrary:
         return set(self._read_folders().values())
 
     def _read_folders(self) -> dict[str, str]:
-        records = ((name, self.download(LicenceId(name))) for name in self._licence_ids())
+        records = ((name, self.download(LicenceId(name))) for name in self.licence_ids())
         return {name: record.folder for name, record in records if record is not None}
 
     def _forget_folders(self) -> None:
         self._folders = None
 
-    def _licence_ids(self) -> list[str]:
+    def licence_ids(self) -> list[str]:
+        """Ids of all licences that something is kept of."""
         root = self.folder / "licences"
         return [entry.name for entry in root.iterdir()] if root.exists() else []
 
     def _sweep(self) -> None:
         sweep_temporaries(self.folder)
         sweep_temporaries(self.requests_folder)
-        for name in self._licence_ids():
+        for name in self.licence_ids():
             sweep_temporaries(self.folder / "licences" / name)
 
     @contextlib.contextmanager

@@ -1,11 +1,12 @@
 """Names on the customer's disk: readable, and legal on Linux, macOS and Windows. Pure."""
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
 
 from client_lib.wire.file_tree import LONE_FILE_FOLDER
-from client_lib.wire.release import Album, AudioFormat
+from client_lib.wire.release import AudioFormat
 
 MAX_NAME_BYTES = 180
 """Bytes of UTF-8 in one folder or file name: file systems take 255, some overlays less."""
@@ -43,10 +44,16 @@ def _cut(name: str) -> str:
     if not stem or len(extension.encode()) > 10:
         stem, dot, extension = name, "", ""
     room = MAX_NAME_BYTES - len((dot + extension).encode())
-    return _without_end(stem.encode()[:room].decode("utf-8", "ignore")) + dot + extension
+    return cut_text(stem, room) + dot + extension
 
 
-def _comparable(path: str) -> str:
+def cut_text(text: str, room_bytes: int) -> str:
+    """Shorten to so many bytes of UTF-8, between characters, without a dot or space at the end."""
+    return _without_end(text.encode()[: max(0, room_bytes)].decode("utf-8", "ignore"))
+
+
+@functools.lru_cache(maxsize=8192)
+def comparable(path: str) -> str:
     """Equal for names that some file system takes for one (Unicode, D147 and a last NFKC)."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", path).casefold()).casefold()
     return unicodedata.normalize("NFKC", folded)
@@ -56,16 +63,6 @@ def format_label(audio_format: AudioFormat) -> str:
     """`flac-24-96` as people write it: `FLAC 24-96`."""
     codec, _, quality = audio_format.partition("-")
     return f"{codec.upper()} {quality}".strip()
-
-
-def album_folder(album: Album, audio_format: AudioFormat) -> tuple[str, str]:
-    """Artist folder and album folder: `Artist`, `Album (Year) [FLAC 24-96]`."""
-    year = f" ({album.year})" if album.year is not None else ""
-    suffix = f"{year} [{format_label(audio_format)}]"
-    title = safe_name(album.title, fallback="Untitled")
-    room = MAX_NAME_BYTES - len(suffix.encode())
-    title = _without_end(title.encode()[:room].decode("utf-8", "ignore"))
-    return safe_name(album.artist, fallback="Unknown Artist"), safe_name(title + suffix)
 
 
 def local_paths(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -84,7 +81,7 @@ def local_paths(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
         stem, dot, extension = name.rpartition(".")
         number = 1
         candidate = name
-        while (key := _comparable(parent + candidate)) in taken:
+        while (key := comparable(parent + candidate)) in taken:
             number += 1
             candidate = f"{stem} ({number}){dot}{extension}" if stem else f"{name} ({number})"
         taken.add(key)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from client_lib.download.folder_template import DEFAULT_FOLDER_TEMPLATE
 from client_lib.download.schedule import ScheduleRule
 from client_lib.download.seeding_goal import SeedingGoal
 from client_lib.errors import UsageError
@@ -38,6 +39,9 @@ class ClientSettings:
     in the session, `upload_share` of the upload line is used, None: all of it. Complete albums are
     given until `seeding_goal` is reached. `secrets` opens a
     protected `data_folder`, and protects a new one: PassphraseProtection or KeyringProtection.
+    `folder_template` names the folders of new albums below the music folder, from the fields
+    albumartist, album, year, format, release_id. With `checksums` each album has a file
+    `checksums.sha256`.
     """
 
     data_folder: Path = field(default_factory=default_data_folder)
@@ -54,6 +58,8 @@ class ClientSettings:
     web_seed_below_bytes_s: int = 500_000
     upload_share: float | None = 0.8
     seeding_goal: SeedingGoal = field(default_factory=SeedingGoal)
+    folder_template: str = DEFAULT_FOLDER_TEMPLATE
+    checksums: bool = True
 
     def __post_init__(self) -> None:
         """Check the share. Raises UsageError."""
@@ -82,3 +88,5 @@ class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed_until: str = "none"
     concurrent_albums: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     schedule: tuple[ScheduleRule, ...] = ()
+    folder_template: str = DEFAULT_FOLDER_TEMPLATE
+    checksums: bool = True

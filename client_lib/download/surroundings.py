@@ -9,6 +9,7 @@ import trio
 from cryptography import x509
 
 from client_lib.download.clock_watch import ClockWatch
+from client_lib.download.disk_use import DiskUse
 from client_lib.download.events import Event
 from client_lib.download.fallback import FallbackTuning
 from client_lib.download.library import DeviceLibrary, DownloadState
@@ -38,8 +39,7 @@ class Surroundings:
     space: SpaceLedger
     fallback: FallbackTuning
     goal: SeedingGoal
-    placing: trio.Lock
-    """Held while a folder is chosen, so that no two albums choose the same one."""
+    disk: DiskUse
 
     async def join(self, licence: LicenceRecord) -> Membership:
         """Get torrent and certificate of a licence; see `membership.join`."""

@@ -31,6 +31,8 @@ class AlbumTotals:
         self.uploaded_bytes = 0
         self.verified_bytes = 0
         self.total_bytes = 0
+        self.reused_bytes = 0
+        """What other files of this disk gave."""
 
     @property
     def from_seeders_bytes(self) -> int:
@@ -99,6 +101,7 @@ class AlbumTotals:
             name=self._name,
             total_bytes=status.total_bytes,
             verified_bytes=max(self.verified_bytes, status.verified_bytes),
+            reused_bytes=self.reused_bytes,
             from_seeders_bytes=self.from_seeders_bytes,
             from_customers_bytes=self.from_customers_bytes,
             uploaded_bytes=self.uploaded_bytes,

@@ -143,7 +143,8 @@ def _require_everything(shop: Market, folder: Path, report: Report) -> None:
 
 def _contents(folder: Path) -> set[tuple[int, bytes]]:
     """Files by what is in them: names on the disk are the client's choice."""
-    found = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    found = [path.read_bytes() for path in files if path.name != "checksums.sha256"]
     return {(len(data), data) for data in found}
 
 

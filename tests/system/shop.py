@@ -36,7 +36,7 @@ def write_album(folder: Path, sizes: dict[str, int], *, seed: int = 1) -> Path:
 def digests(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.name != "checksums.sha256":
             with path.open("rb") as file:
                 found[str(path.relative_to(folder))] = hashlib.file_digest(
                     file, "sha256"

@@ -65,15 +65,21 @@ async def market(
     contents: Sequence[Mapping[str, int]],
     *,
     titles: Sequence[str] = (),
+    same: Mapping[int, Mapping[str, str]] | None = None,
     upload_bytes_s: int = 0,
 ) -> AsyncIterator[Market]:
-    """Open a market with albums of these files and sizes."""
+    """Open a market with albums of these files and sizes.
+
+    Albums in `same`, by index, have files that are the same as other ones of the first album.
+    """
     pki = SwarmPki()
     (folder / "server").mkdir(parents=True)
-    albums = tuple(
-        Album(folder / "origin", pki, parse_torrent_name(f"rel-{n:04}.flac-16-44"), files)
-        for n, files in enumerate(contents, 1)
-    )
+    albums: tuple[Album, ...] = ()
+    for n, files in enumerate(contents, 1):
+        given = (same or {}).get(n - 1, {})
+        equal = {path: (albums[0].folder / other).read_bytes() for path, other in given.items()}
+        name = parse_torrent_name(f"rel-{n:04}.flac-16-44")
+        albums += (Album(folder / "origin", pki, name, files, equal),)
     shop = Shop(albums[0])
     chosen = settings(upload_bytes_s=upload_bytes_s or 1 << 30, central_seeder=True)
     async with (

@@ -40,13 +40,15 @@ class Album:
     pki: SwarmPki = field(default_factory=SwarmPki)
     name: TorrentName = NAME
     sizes: Mapping[str, int] = field(default_factory=lambda: SIZES)
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    """Of files that are not random."""
     torrent: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         for path, size in self.sizes.items():
             file = self.folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(os.urandom(size))
+            file.write_bytes(self.contents.get(path) or os.urandom(size))
         torrent = create_torrent(self.folder, name=self.name, ca_pem=self.pki.ca_pem)
         object.__setattr__(self, "torrent", torrent)
 

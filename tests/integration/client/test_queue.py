@@ -55,8 +55,9 @@ def has(market: Market, music: Path, number: int, *, files: list[str] | None = N
     album = market.albums[number]
     folder = music / "Artist" / f"Album {number + 1} (2026) [FLAC 16-44]"
     wanted = sorted(album.sizes) if files is None else files
+    listed = sorted([*wanted, "checksums.sha256"])
     here = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-    return here == wanted and all(
+    return here == listed and all(
         (folder / name).read_bytes() == (album.folder / name).read_bytes() for name in wanted
     )
 

@@ -38,10 +38,11 @@ def albumswarm(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProce
     [
         ("redeem", COMMON),
         ("list", [*COMMON, "--offline"]),
-        ("get", [*COMMON, *LINE, "--all", "--into", "--seed", "--play-first"]),
+        ("get", [*COMMON, *LINE, "--all", "--into", "--seed", "--play-first", "--folder-template"]),
         ("seed", [*COMMON, *LINE]),
         ("verify", COMMON),
         ("stats", COMMON),
+        ("repair", [*COMMON, *LINE]),
         ("balance", COMMON),
         ("quote", COMMON),
         ("buy", [*COMMON, "--currency"]),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from client_lib.download.naming import album_folder, format_label, local_paths, safe_name
-from client_lib.wire.release import Album, AudioFormat
+from client_lib.download.naming import format_label, local_paths, safe_name
+from client_lib.wire.release import AudioFormat
 
 # Characters that file systems treat in their own ways, more often than chance would bring them.
 characters = st.one_of(
@@ -112,26 +112,3 @@ def test_long_names_keep_their_extension() -> None:
 )
 def test_format_as_people_write_it(audio_format: str, label: str) -> None:
     assert format_label(AudioFormat(audio_format)) == label
-
-
-def test_album_folder_tells_year_and_format() -> None:
-    album = Album(artist="Sigur Rós", title="( )", year=2002)
-    assert album_folder(album, AudioFormat("flac-24-96")) == (
-        "Sigur Rós",
-        "( ) (2002) [FLAC 24-96]",
-    )
-    nameless = Album(artist="...", title="\u200b")
-    assert album_folder(nameless, AudioFormat("dsd")) == ("_", "Untitled [DSD]")
-
-
-titles = st.text(characters, min_size=1, max_size=300)
-
-
-@given(titles, titles, st.none() | st.integers(1000, 9999))
-def test_album_folders_are_safe_and_keep_their_format(
-    artist: str, title: str, year: int | None
-) -> None:
-    album = Album(artist=artist, title=title, year=year)
-    for name in (folders := album_folder(album, AudioFormat("flac-24-96"))):
-        safe_everywhere(name)
-    assert folders[1].endswith("[FLAC 24-96]")

@@ -1,11 +1,14 @@
 """Where albums go: one folder each, whole when it appears, found again after a crash."""
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from client_lib.download import placement
+from client_lib.download.folder_template import FolderTemplate
 from client_lib.download.library import DeviceLibrary, DownloadState
 from client_lib.errors import StorageError
 from client_lib.swarm.resume import ResumePoint
@@ -127,11 +130,15 @@ def test_crash_between_choosing_another_name_and_the_rename_costs_nothing(
     (music / FINAL).mkdir(parents=True)
     (music / FINAL / "mine").touch()
 
-    def die(self: Path, target: Path) -> Path:
-        raise KeyboardInterrupt
+    def die(source: Path, target: Path) -> None:
+        if Path(source).is_dir():
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    rename = os.replace
 
     with monkeypatch.context() as dying:
-        dying.setattr(Path, "rename", die)
+        dying.setattr(os, "replace", die)
         with pytest.raises(KeyboardInterrupt):
             placement.reveal(library, one, record)
     again = placement.place(library, one, music)
@@ -148,16 +155,70 @@ def test_album_that_was_deleted_is_placed_afresh(library: DeviceLibrary, music: 
     assert placement.content_folder(record).is_dir()
 
 
-def test_damaged_album_is_mended_where_it_is(library: DeviceLibrary, music: Path) -> None:
+def test_mended_files_replace_the_damaged_ones_and_nothing_else(
+    library: DeviceLibrary, music: Path
+) -> None:
     one = licence()
     folder = fetch(library, one, music)
+    (folder / "mine").touch()
     info_hash = InfoHash(bytes(32))
     library.keep_resume_point(one.licence_id, ResumePoint.of(info_hash, [True], {}))
-    record = placement.place(library, one, music)
-    again = placement.remember_incomplete(library, one, record)
-    assert placement.content_folder(again) == folder
-    assert library.resume_point(one.licence_id, info_hash) is None
-    assert placement.reveal(library, one, again) == folder
+    record = library.download(one.licence_id)
+    assert record is not None
+    record = placement.remember_lacking(library, one, record, ["01.flac", "CD 2/x"])
+    assert library.resume_point(one.licence_id, info_hash) is None, "of what was fetched then"
+    staging = placement.content_folder(record)
+    assert staging.parent == music / ".albumswarm"
+    (staging / "CD 2").mkdir(parents=True)
+    (staging / "CD 2/x").write_text("new")
+    (staging / "01.flac").write_text("mended")
+    assert placement.place(library, one, music) == record
+    assert placement.replace_files(record, record.lacks) == folder
+    assert placement.replace_files(record, record.lacks) == folder, "after a crash once more"
+    assert (folder / "01.flac").read_text() == "mended"
+    assert sorted(path.name for path in folder.rglob("*")) == ["01.flac", "CD 2", "mine", "x"]
+    assert sorted(path.name for path in music.iterdir()) == ["Artist"]
+
+
+def test_names_that_differ_in_case_only_are_two_folders(
+    library: DeviceLibrary, music: Path
+) -> None:
+    placement.place(library, licence(number=1, title="ÜBER"), music)
+    second = placement.place(library, licence("rel-2.flac-24-96", number=2, title="über"), music)
+    assert second.folder.endswith("über (2026) [FLAC 24-96] [rel-2]")
+
+
+def test_no_album_is_put_into_another_one(library: DeviceLibrary, music: Path) -> None:
+    outer = FolderTemplate.parse("{albumartist}")
+    placement.place(library, licence(number=1), music, outer)
+    with pytest.raises(StorageError, match="is the folder of another album"):
+        placement.place(library, licence("rel-2.flac-24-96", number=2, artist="ARTIST"), music)
+
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - another file system than that of tmp_path
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="needs a second file system")
+def test_album_is_fetched_on_the_file_system_where_it_appears(
+    library: DeviceLibrary, music: Path
+) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as elsewhere:
+        music.mkdir()
+        (music / "Artist").symlink_to(elsewhere)
+        record = placement.place(library, licence(), music)
+        assert Path(record.partial).parent == music / "Artist/.albumswarm"
+        folder = fetch(library, licence(), music)
+        assert folder == music / FINAL
+        assert [path.name for path in Path(elsewhere).iterdir()] == [folder.name]
+        # The artist's folder comes to be elsewhere while an album is fetched.
+        late = licence("rel-2.flac-24-96", number=2, artist="Late")
+        record = placement.place(library, late, music)
+        (Path(record.partial) / "01.flac").write_text("content")
+        (Path(elsewhere) / "late").mkdir()
+        (music / "Late").symlink_to(f"{elsewhere}/late")
+        folder = placement.reveal(library, late, record)
+        assert (folder / "01.flac").read_text() == "content"
+        assert not Path(record.partial).exists()
 
 
 def test_music_folder_that_cannot_be_made_is_named(library: DeviceLibrary, tmp_path: Path) -> None:

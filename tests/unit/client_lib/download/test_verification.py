@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client_lib.download.verification import FileState, sizes_fit, verify_files
+from client_lib.download.verification import (
+    FileState,
+    VerifyProgress,
+    sizes_fit,
+    surplus_files,
+    verify_files,
+)
 from client_lib.swarm.create import create_torrent
 from client_lib.wire.file_tree import TorrentFile
 from client_lib.wire.metainfo import Metainfo
@@ -36,11 +42,13 @@ def states(folder: Path, metainfo: Metainfo, paths: list[str]) -> dict[str, File
 
 def test_what_libtorrent_hashed_is_verified(album: tuple[Path, Metainfo, list[str]]) -> None:
     folder, metainfo, paths = album
-    read: list[int] = []
+    read: list[VerifyProgress] = []
     findings = verify_files(folder, metainfo.files, paths, read.append)
     assert {finding.path: finding.length_bytes for finding in findings} == SIZES
     assert {finding.state for finding in findings} == {FileState.OK}
-    assert sum(read) == sum(SIZES.values())
+    assert [one.done_bytes for one in read] == sorted(one.done_bytes for one in read)
+    assert read[-1] == VerifyProgress("empty.txt", sum(SIZES.values()), sum(SIZES.values()))
+    assert {one.path for one in read} == set(SIZES)
     assert sizes_fit(folder, metainfo.files, paths)
 
 
@@ -93,3 +101,13 @@ def test_any_length_hashes_as_the_book_says(
     path.write_bytes(content)
     file = TorrentFile(("x",), len(content), hash_tree(content, 1 << 16)[0])
     assert [f.state for f in verify_files(path.parent, [file], ["x"])] == [FileState.OK]
+
+
+def test_surplus_files_are_the_customers_own(album: tuple[Path, Metainfo, list[str]]) -> None:
+    folder, _, paths = album
+    (folder / "notes").mkdir()
+    (folder / "notes/mine.txt").write_bytes(b"mine")
+    (folder / "link").symlink_to("01.flac")
+    (folder / "checksums.sha256").touch()
+    assert list(surplus_files(folder, paths)) == [("notes/mine.txt", 4)]
+    assert list(surplus_files(folder / "gone", paths)) == []
