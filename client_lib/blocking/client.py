@@ -8,11 +8,13 @@ from pathlib import Path
 from client_lib.blocking.job import DownloadJob
 from client_lib.blocking.portal import Portal, open_portal
 from client_lib.download import client as trio_client
+from client_lib.download.events import Event
 from client_lib.download.queue import Order, QueueEntry
 from client_lib.download.queue_requests import QueueRequest
+from client_lib.download.repair import Repaired
 from client_lib.download.settings import ClientSettings
 from client_lib.download.traffic import TrafficStats
-from client_lib.download.verification import FileFinding
+from client_lib.download.verification import FileFinding, VerifyProgress
 from client_lib.wire.licensing_api import Balance, LicenceRecord, PurchaseAnswer, ReleaseQuote
 from client_lib.wire.release import ReleaseId, TorrentName
 
@@ -87,10 +89,27 @@ class Client:
         self._portal.call(lambda: self._client.change_queue(request))
 
     def verify(
-        self, licence: LicenceRecord, on_bytes: Callable[[int], None] = lambda _count: None
+        self,
+        licence: LicenceRecord,
+        on_progress: Callable[[VerifyProgress], None] = lambda _progress: None,
     ) -> tuple[FileFinding, ...]:
-        """Hash a complete album against what was bought. `on_bytes` is called by our thread."""
-        return self._portal.call(lambda: self._client.verify(licence, on_bytes))
+        """Hash a complete album against what was bought.
+
+        `on_progress` is called by our thread: it must neither wait nor call the client.
+        """
+        return self._portal.call(lambda: self._client.verify(licence, on_progress))
+
+    def repair(
+        self,
+        licence: LicenceRecord,
+        on_progress: Callable[[VerifyProgress], None] = lambda _progress: None,
+        on_event: Callable[[Event], None] = lambda _event: None,
+    ) -> Repaired:
+        """Verify a complete album, and get what is missing or changed, piece by piece.
+
+        `on_progress` and `on_event` are called by our thread, as that of `verify`.
+        """
+        return self._portal.call(lambda: self._client.repair(licence, on_progress, on_event))
 
     def export(self, licence: LicenceRecord, folder: Path) -> Path:
         """Write torrent, certificate and key (0600) for another client into a new folder."""

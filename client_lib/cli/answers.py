@@ -45,17 +45,37 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class VerifiedAlbum(msgspec.Struct, frozen=True):
-    """An album that was hashed: how many files it has, and those that are not what was bought."""
+    """An album that was hashed: how many files it has, and those that are not what was bought.
+
+    `surplus` are the customer's own files in its folder.
+    """
 
     name: TorrentNameField
     files: Count
     wrong: tuple[FileFinding, ...]
+    surplus: tuple[FileFinding, ...]
 
 
 class VerifiedAlbums(msgspec.Struct, frozen=True):
     """`verify`."""
 
     albums: tuple[VerifiedAlbum, ...]
+
+
+class RepairedAlbum(msgspec.Struct, frozen=True):
+    """An album that is whole: which of its files were not, and where they came from."""
+
+    name: TorrentNameField
+    folder: str
+    mended: tuple[FileFinding, ...]
+    downloaded_bytes: Count
+    reused_bytes: Count
+
+
+class RepairedAlbums(msgspec.Struct, frozen=True):
+    """`repair`, behind the events of its downloads."""
+
+    albums: tuple[RepairedAlbum, ...]
 
 
 class Exported(msgspec.Struct, frozen=True):
@@ -114,6 +134,7 @@ ANSWERS: Mapping[str, type] = {
     "redeem": RedemptionAnswer,
     "list": Listed,
     "verify": VerifiedAlbums,
+    "repair": RepairedAlbums,
     "stats": Traffic,
     "export": Exported,
     "balance": BalanceAnswer,

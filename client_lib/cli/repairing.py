@@ -7,6 +7,12 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.filesize import decimal
 
+from client_lib.cli.answers import (
+    RepairedAlbum,
+    RepairedAlbums,
+    VerifiedAlbum,
+    VerifiedAlbums,
+)
 from client_lib.cli.json_events import JsonLines
 from client_lib.cli.listing import folder_of
 from client_lib.cli.options import LineOptions, Options
@@ -33,7 +39,7 @@ async def verify(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> Non
     listed, too; nothing touches them.
     """
     wrong = 0
-    report: list[dict[str, object]] = []
+    report: list[VerifiedAlbum] = []
     async with open_client(options.settings()) as client:
         for licence in await _chosen(client, names):
             hashing = _HashingLine(title(licence))
@@ -45,13 +51,13 @@ async def verify(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> Non
             surplus = [one for one in findings if one.state is FileState.SURPLUS]
             wrong += len(bad)
             count = len(findings) - len(surplus)
-            report.append({"name": licence.name, "files": count, "wrong": bad, "surplus": surplus})
+            report.append(VerifiedAlbum(licence.name, count, tuple(bad), tuple(surplus)))
             if not options.json:
                 state = "verified" if not bad else f"{len(bad)} wrong"
                 print_text(f"{licence.name}: {count} files, {state}")
                 _print_findings(bad + surplus)
     if options.json:
-        print_json({"albums": report})
+        print_json(VerifiedAlbums(tuple(report)))
     if wrong:
         sentence = f"{wrong} files are not what was bought"
         raise DownloadError(f"{sentence}: `albumswarm repair` mends them")
@@ -69,16 +75,15 @@ async def repair(
     Only damaged pieces are fetched. What was only renamed, or is in another album here, is copied.
     Mended files replace the damaged ones; files beside them stay as they are.
     """
-    config = options.load()
-    report: list[dict[str, object]] = []
+    report: list[RepairedAlbum] = []
     async with open_client(options.settings(line)) as client:
         for licence in await _chosen(client, names):
             report.append(await _repair(client, licence, as_json=options.json))
     if options.json:
-        print_json({"albums": report})
+        print_json(RepairedAlbums(tuple(report)))
 
 
-async def _repair(client: Client, licence: LicenceRecord, *, as_json: bool) -> dict[str, object]:
+async def _repair(client: Client, licence: LicenceRecord, *, as_json: bool) -> RepairedAlbum:
     hashing = _HashingLine(title(licence))
     view: ProgressView = JsonLines() if as_json else Bars((licence,))
     try:
@@ -93,13 +98,13 @@ async def _repair(client: Client, licence: LicenceRecord, *, as_json: bool) -> d
             f"{decimal(done.reused_bytes)} copied on this device)"
         )
         print_text(f"{licence.name}: {what if done.mended else 'nothing to mend'}")
-    return {
-        "name": done.name,
-        "folder": str(done.folder),
-        "mended": done.mended,
-        "downloaded_bytes": done.downloaded_bytes,
-        "reused_bytes": done.reused_bytes,
-    }
+    return RepairedAlbum(
+        name=done.name,
+        folder=str(done.folder),
+        mended=done.mended,
+        downloaded_bytes=done.downloaded_bytes,
+        reused_bytes=done.reused_bytes,
+    )
 
 
 async def _chosen(client: Client, names: Sequence[str]) -> list[LicenceRecord]:

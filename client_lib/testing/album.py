@@ -1,10 +1,12 @@
 """One album of the fake swarm: arrives at the store's rate, as its script says."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import trio
 
+from client_lib.download.checksums import CHECKSUMS_FILE
 from client_lib.download.events import (
     Event,
     Finished,
@@ -16,7 +18,7 @@ from client_lib.download.events import (
     Verified,
 )
 from client_lib.download.file_selection import wanted_files
-from client_lib.download.naming import format_label, safe_name
+from client_lib.download.folder_template import FolderTemplate
 from client_lib.download.settings import ClientSettings
 from client_lib.download.totals import AlbumTotals
 from client_lib.errors import DownloadError, LicenceRevoked
@@ -239,16 +241,21 @@ class FakeAlbum:
                 sparse.truncate(size)
         self._state.files, self._state.complete = self._files, True
 
+        if self._settings.checksums:
+            lines = (
+                f"{sha256(bytes(size)).hexdigest()}  {path}\n"
+                for path, size in sorted(self._wanted(self._files).items())
+            )
+            (self._state.folder / CHECKSUMS_FILE).write_text("".join(lines))
+
     def _free_folder(self) -> Path:
-        album, licence = self._licence.album, self._licence
-        year = f" ({album.year})" if album.year else ""
-        label = f"{album.title}{year} [{format_label(licence.format)}]"
-        parent = self._into / safe_name(album.artist)
+        template = FolderTemplate.parse(self._settings.folder_template)
+        wanted = self._into.joinpath(*template.folder(self._licence))
         taken = {state.folder for state in self._device.albums.values()}
-        folder, number = parent / safe_name(label), 1
+        folder, number = wanted, 1
         while folder in taken or folder.exists():
             number += 1
-            folder = parent / safe_name(f"{label} ({number})")
+            folder = wanted.with_name(f"{wanted.name} ({number})")
         return folder
 
     def _finish(self, *, already_there: bool = False) -> None:

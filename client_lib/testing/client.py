@@ -9,15 +9,22 @@ from typing import cast
 import trio
 
 from client_lib.download.client import Client
+from client_lib.download.events import Event
 from client_lib.download.file_selection import wanted_files
 from client_lib.download.line_limits import LineLimits
 from client_lib.download.listening_order import find_track
 from client_lib.download.queue import DownloadQueue, Order, QueueEntry
 from client_lib.download.queue_requests import QueueRequest, QueueRequests, apply
+from client_lib.download.repair import Repaired
 from client_lib.download.schedule import Limits
 from client_lib.download.settings import ClientSettings
 from client_lib.download.traffic import AlbumTraffic, StoredTraffic, TrafficStats
-from client_lib.download.verification import FileFinding, FileState
+from client_lib.download.verification import (
+    FileFinding,
+    FileState,
+    VerifyProgress,
+    surplus_files,
+)
 from client_lib.errors import LicenceRevoked, LicensingRefused, UnreachableError, UsageError
 from client_lib.nursery import open_quiet_nursery
 from client_lib.testing.books import Books, Device
@@ -182,7 +189,9 @@ class FakeClient(Client):
         self._device.queue = queue.stored()
 
     async def verify(
-        self, licence: LicenceRecord, on_bytes: Callable[[int], None] = lambda _count: None
+        self,
+        licence: LicenceRecord,
+        on_progress: Callable[[VerifyProgress], None] = lambda _progress: None,
     ) -> tuple[FileFinding, ...]:
         """Look for files that are missing, or are not the zeros that were written."""
         await trio.lowlevel.checkpoint()
@@ -191,14 +200,40 @@ class FakeClient(Client):
             raise UsageError(f"{licence.name}: not downloaded here yet; get it first")
         every = list(release.files.items())
         chosen = wanted_files(licence.name, state.files, list(release.files))
-        findings = tuple(
-            FileFinding(path, _state(state.folder / path, size, on_bytes), size)
-            for path, size in (every[index] for index in sorted(chosen))
-        )
-        if any(finding.state is not FileState.OK for finding in findings):
-            right = (one.length_bytes for one in findings if one.state is FileState.OK)
+        files = [every[index] for index in sorted(chosen)]
+        findings, read_bytes = [], 0
+        for path, size in files:
+            findings.append(FileFinding(path, _state(state.folder / path, size), size))
+            read_bytes += size
+            on_progress(VerifyProgress(path, read_bytes, sum(size for _, size in files)))
+        if any(finding.is_damage for finding in findings):
+            right = (one.length_bytes for one in findings if not one.is_damage)
             state.verified_bytes, state.complete = sum(right), False
-        return findings
+        surplus = surplus_files(state.folder, list(release.files))
+        return (
+            *findings,
+            *(FileFinding(path, FileState.SURPLUS, length) for path, length in surplus),
+        )
+
+    async def repair(
+        self,
+        licence: LicenceRecord,
+        on_progress: Callable[[VerifyProgress], None] = lambda _progress: None,
+        on_event: Callable[[Event], None] = lambda _event: None,
+    ) -> Repaired:
+        """Verify a complete album, and fetch what is missing or changed. Raises as `download`."""
+        findings = await self.verify(licence, on_progress)
+        state = self._device.album(licence.licence_id)
+        folder = state.folder or Path()
+        if state.complete:
+            return Repaired(licence.name, folder, findings)
+        music = folder.parent  # the folder is kept
+        async with self.download([licence], into=music, files=state.files) as job:
+            await job.resume(licence.licence_id)
+            async for event in job.events():
+                on_event(event)
+            (end,) = await job.result()
+        return Repaired(licence.name, folder, findings, end.from_seeders_bytes)
 
     async def export(self, licence: LicenceRecord, folder: Path) -> Path:
         """Write files of the right names into a new folder. Raises UsageError, LicenceRefused."""
@@ -215,14 +250,13 @@ class FakeClient(Client):
         return final
 
 
-def _state(path: Path, size: int, on_bytes: Callable[[int], None]) -> FileState:
+def _state(path: Path, size: int) -> FileState:
     if not path.is_file():
         return FileState.MISSING
     if path.stat().st_size != size:
         return FileState.WRONG_SIZE
     with path.open("rb") as content:
         while chunk := content.read(_CHUNK_BYTES):
-            on_bytes(len(chunk))
             if chunk.strip(b"\0"):
                 return FileState.CORRUPT
     return FileState.OK

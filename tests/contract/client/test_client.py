@@ -26,7 +26,9 @@ from client_lib import (
     Stalled,
     Started,
     Verified,
+    VerifyProgress,
 )
+from client_lib.download.checksums import CHECKSUMS_FILE
 from client_lib.download.queue_requests import Pause, Remove, Resume
 from client_lib.errors import DownloadError, LibraryInUse, LicenceRevoked, UsageError
 from tests.contract.client.shops import FAST, FILES, SLOW, Shop, shop
@@ -54,6 +56,10 @@ async def until(job: DownloadJob, kind: type[Event], licence: LicenceRecord) -> 
     raise AssertionError(f"no {kind.__name__}")
 
 
+def sizes(folder: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_size for p in folder.iterdir() if p.name != CHECKSUMS_FILE}
+
+
 async def some_bytes(job: DownloadJob) -> None:
     async for event in job.events():
         if isinstance(event, Progress) and event.verified_bytes > 200_000:
@@ -78,7 +84,8 @@ async def test_albums_arrive_in_order_and_stay(kind: str, tmp_path: Path) -> Non
             folder = f"{licence.album.title} (2026) [FLAC 16-44]"
             assert end.folder == music.absolute() / "Artist" / folder
             assert (end.total_bytes, end.from_seeders_bytes >= SIZE) == (SIZE, True)
-            assert {p.name: p.stat().st_size for p in end.folder.iterdir()} == FILES
+            assert sizes(end.folder) == FILES
+            assert (end.folder / CHECKSUMS_FILE).read_text().count("\n") == len(FILES)
         assert job.summary().done == result
         assert (job.summary().exit_code, job.summary().skipped) == (0, ())
         assert {entry.state for entry in await client.queue()} == {QueueState.COMPLETE}
@@ -95,9 +102,11 @@ async def test_what_is_wrong_on_disk_is_found_and_mended(kind: str, tmp_path: Pa
             await client.verify(licence)
         async with client.download([licence], into=tmp_path / "music") as job:
             (end,) = await job.result()
-        read: list[int] = []
+        read: list[VerifyProgress] = []
         assert {one.state for one in await client.verify(licence, read.append)} == {FileState.OK}
-        assert sum(read) == SIZE
+        assert (read[-1].done_bytes, read[-1].total_bytes) == (SIZE, SIZE)
+        assert (await client.repair(licence)).mended == ()
+        (end.folder / "notes.txt").write_text("mine")
         with (end.folder / "01 one.flac").open("r+b") as track:
             track.write(b"not what was bought")
         (end.folder / "cover.jpg").unlink()
@@ -106,12 +115,22 @@ async def test_what_is_wrong_on_disk_is_found_and_mended(kind: str, tmp_path: Pa
             "01 one.flac": FileState.CORRUPT,
             "02 two.flac": FileState.OK,
             "cover.jpg": FileState.MISSING,
+            "notes.txt": FileState.SURPLUS,
         }
         async with client.download([licence], into=tmp_path / "music") as job:
             (mended,) = await job.result()
         assert mended.folder == end.folder
         assert not mended.already_there
-        assert {one.state for one in await client.verify(licence)} == {FileState.OK}
+        (end.folder / "02 two.flac").write_bytes(b"")
+        told: list[type[Event]] = []
+        repaired = await client.repair(licence, on_event=lambda event: told.append(type(event)))
+        assert repaired.folder == end.folder
+        assert [one.path for one in repaired.mended] == ["02 two.flac"]
+        assert 300_000 <= repaired.downloaded_bytes < 400_000
+        assert {Started, Verified, Finished} <= set(told)
+        states = {one.path: one.state for one in await client.verify(licence)}
+        assert states.pop("notes.txt") is FileState.SURPLUS
+        assert set(states.values()) == {FileState.OK}
 
 
 async def test_pause_keeps_and_resume_goes_on(kind: str, tmp_path: Path) -> None:
@@ -199,11 +218,11 @@ async def test_chosen_files_make_an_album(kind: str, tmp_path: Path) -> None:
                 await job.select_files("x" * 26, ["*"])  # type: ignore[arg-type]
             (end,) = await job.result()
         assert end.total_bytes == 300_000
-        assert [path.name for path in end.folder.iterdir()] == ["02 two.flac"]
+        assert list(sizes(end.folder)) == ["02 two.flac"]
         assert [one.path for one in await client.verify(licence)] == ["02 two.flac"]
         async with client.download([licence], into=tmp_path / "music", files=["*"]) as job:
             (end,) = await job.result()
-        assert {path.name for path in end.folder.iterdir()} == set(FILES)
+        assert sizes(end.folder) == FILES
         async with client.download([licence], into=tmp_path / "music", files=["nope"]) as job:
             with pytest.raises(UsageError, match="no file fits 'nope'"):
                 await job.result()

@@ -146,6 +146,10 @@ async def test_lines_of_real_commands_fit_their_schema(shop: Market, tmp_path: P
         for damaged in (tmp_path / "music" / "Artist").glob("Album 1*/cover.jpg"):
             damaged.write_bytes(b"")
         await one_line("verify", exits=1)
+        *events, repaired = await lines("repair", "--listen-host", "127.0.0.1")
+        require_answer("repair", repaired)
+        for line in events:
+            require_event(line)
         async with trio.open_nursery() as nursery:
             for command in (
                 ("list",),
