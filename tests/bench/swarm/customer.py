@@ -73,7 +73,9 @@ def _resume(torrents: list[lt.torrent_handle]) -> None:
 def _add(session: lt.session, order: dict[str, Any], path: str) -> lt.torrent_handle:
     params = lt.load_torrent_buffer(Path(path).read_bytes())
     params.save_path = order["folder"]
-    params.trackers = [order["tracker"]]
+    web_seeds = order.get("web_seeds", [])
+    params.trackers = [] if web_seeds else [order["tracker"]]
+    params.url_seeds = web_seeds
     params.flags &= ~lt.torrent_flags.auto_managed
     params.flags |= lt.torrent_flags.paused
     if order["complete"]:

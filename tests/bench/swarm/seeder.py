@@ -1,4 +1,7 @@
-"""The seeder of a benchmark: our node's listener and policy on some releases, without services."""
+"""The seeder of a benchmark: our node's listener and policy on some releases, without services.
+
+Or its web seed alone.
+"""
 
 import json
 import random
@@ -18,6 +21,7 @@ from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.peers.swarm import Swarm
 from seeder.piece_memory import PieceMemory
+from seeder.web_seed.server import WebSeed
 from tests.bench.swarm.process import PEER_PORT, Diary, say_ready, wait_start
 from tests.pki import utc_now
 
@@ -35,20 +39,36 @@ async def main(order: dict[str, Any]) -> None:
         return swarms.get(name)
 
     pace = Pace(order["upload_limit_bytes_s"])
-    listener = Listener(
-        mutual_server_context(Path(order["credential"] + ".pem"), torrents[0].ssl_cert),
-        find_swarm=find,
-        is_revoked=lambda _: False,
-        pace=pace,
-        clock=utc_now,
-        max_connections=1_000,
-    )
+    web_seed_port = order.get("web_seed_port")
+    serving: Listener | WebSeed
+    if web_seed_port is None:
+        serving = Listener(
+            mutual_server_context(Path(order["credential"] + ".pem"), torrents[0].ssl_cert),
+            find_swarm=find,
+            is_revoked=lambda _: False,
+            pace=pace,
+            clock=utc_now,
+            max_connections=1_000,
+        )
+    else:
+        serving = WebSeed(
+            mutual_server_context(Path(order["host"] + ".pem"), torrents[0].ssl_cert),
+            find_swarm=find,
+            is_revoked=lambda _: False,
+            takes=lambda _: True,
+            pace=pace,
+            clock=utc_now,
+            max_connections=1_000,
+        )
 
     def uploaded_bytes() -> int:
+        if isinstance(serving, WebSeed):
+            return serving.sent_bytes
         return sum(swarm.counters.uploaded_bytes for swarm in swarms.values())
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listener.serve, await open_sockets(order["address"], PEER_PORT))
+        port = web_seed_port or PEER_PORT
+        nursery.start_soon(serving.serve, await open_sockets(order["address"], port))
         say_ready()
         diary = Diary(order, await trio.to_thread.run_sync(wait_start, order))
         while not diary.over():
