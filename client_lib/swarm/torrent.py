@@ -3,8 +3,7 @@
 import enum
 import errno
 import itertools
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from client_lib.errors import DiskFullError, DownloadError, StorageError
 from client_lib.swarm.hardening import FFDHE2048_PEM
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.seams import seams
-from client_lib.wire.announce import NO_SOURCE
+from client_lib.swarm.tracker_talk import TrackerReport, TrackerTalk
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
@@ -91,17 +90,6 @@ class PeerStatus:
     web_seed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerReport:
-    """Latest word of one tracker: peers it gave, or why it did not."""
-
-    url: str
-    peers: int
-    refused: bool
-    """It will not have us. That a swarm has no source yet is no refusal."""
-    message: str
-
-
 class Torrent:
     """A torrent that a `Session` made. Use it from the session's own task tree only."""
 
@@ -121,8 +109,8 @@ class Torrent:
         """Bytes of the wanted files."""
         self.name = name
         self.info_hash = InfoHash(info.info_hashes().v2.to_bytes())
-        self.trackers: dict[str, TrackerReport] = {}
-        self._words: Counter[str] = Counter()
+        self._talk = TrackerTalk()
+        self._paused = True  # as it was added
         self.error: str | None = None
         self.disk_full = False
         self.pieces_verified = 0
@@ -172,6 +160,16 @@ class Torrent:
             for peer in self._handle.get_peer_info()
             if not peer.flags & unfinished
         )
+
+    @property
+    def trackers(self) -> Mapping[str, TrackerReport]:
+        """The latest word of each tracker, by URL."""
+        return self._talk.reports
+
+    @property
+    def talks_to_trackers(self) -> bool:
+        """Whether an announce is under way: the torrent must not be removed then."""
+        return self._talk.under_way > 0
 
     @property
     def piece_count(self) -> int:
@@ -245,11 +243,10 @@ class Torrent:
 
     async def say_goodbye(self) -> None:
         """Disconnect, and wait until the trackers that know us have heard of it."""
-        know_us = {url for url, report in self.trackers.items() if not report.message}
-        before = {url: self._words[url] for url in know_us}
         self._handle.pause()
         await trio.lowlevel.checkpoint()
-        while any(self._words[url] == count for url, count in before.items()):
+        # Announces of the end are under way when libtorrent says that it has paused.
+        while not self._paused or self.talks_to_trackers:
             await self.wait_change()
 
     def resume(self) -> None:
@@ -326,24 +323,15 @@ class Torrent:
             case lt.torrent_error_alert():
                 # What a file_error_alert said before it names the file.
                 self.error = self.error or alert.error.message()
-            case lt.tracker_reply_alert():
-                report = TrackerReport(alert.tracker_url(), alert.num_peers, False, "")
-                self._words[report.url] += 1
-                self.trackers[report.url] = report
-            case lt.tracker_error_alert():
-                reason = alert.failure_reason()
-                message = reason or alert.error.message()
-                refused = bool(reason) and not reason.startswith(NO_SOURCE)
-                report = TrackerReport(alert.tracker_url(), 0, refused, message)
-                self._words[report.url] += 1
-                self.trackers[report.url] = report
             case lt.state_changed_alert() | lt.torrent_finished_alert():
                 pass
-            case lt.torrent_checked_alert() | lt.torrent_resumed_alert():
+            case lt.torrent_checked_alert():
                 pass
+            case lt.torrent_resumed_alert():
+                self._paused = False
             case lt.torrent_paused_alert():
-                pass
-            case _:
+                self._paused = True
+            case _ if not self._talk.on_alert(alert):
                 return
         self._notify()
 
