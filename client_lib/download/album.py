@@ -282,8 +282,7 @@ class AlbumDownload:
         kept, kept_at = torrent.pieces_verified, trio.current_time()
         step = max(1, torrent.piece_count // _RESUME_SHARE)
         while True:
-            with trio.move_on_after(_SAMPLE_S):
-                await torrent.wait_change()
+            await trio.sleep(_SAMPLE_S)
             new = torrent.pieces_verified - kept
             late = trio.current_time() - kept_at > _RESUME_S
             if new >= step or (new and late):

@@ -116,6 +116,7 @@ class Torrent:
         self.pieces_verified = 0
         """Pieces that passed their hash check since the torrent was added."""
         self._changed = trio.Event()
+        self._turned = trio.Event()
         self._resume_points: list[ResumePoint | None] = []
         self._flushed = 0
         self._moved: list[str | None] = []
@@ -180,6 +181,10 @@ class Torrent:
         """Wait until an alert has changed something: state, tracker, error, piece."""
         await self._changed.wait()
 
+    async def wait_turn(self) -> None:
+        """Wait until anything but a further piece has changed."""
+        await self._turned.wait()
+
     async def wait_complete(self) -> None:
         """Wait until every wanted piece is there and verified.
 
@@ -191,7 +196,9 @@ class Torrent:
                 raise DiskFullError(where, status.total_bytes - status.verified_bytes, 0)
             if self.error is not None:
                 raise DownloadError(f"{self.name}: {self.error}")
-            await self.wait_change()
+            # Not for every piece: a status has a list of them all. Libtorrent says when it has
+            # finished.
+            await self.wait_turn()
         await trio.lowlevel.checkpoint()
 
     def want(self, files: frozenset[int] | None) -> None:
@@ -304,6 +311,8 @@ class Torrent:
                 if before in self._held_back:
                     self._held_back.discard(before)
                     self._handle.prioritize_pieces([(before, _PRIORITY)])
+                self._wake()
+                return
             case lt.save_resume_data_alert():
                 # Copied now: `params` lives in the alert, and reading it later is a crash.
                 have, unfinished = alert.params.have_pieces, alert.params.unfinished_pieces
@@ -336,6 +345,11 @@ class Torrent:
         self._notify()
 
     def _notify(self) -> None:
+        self._turned.set()
+        self._turned = trio.Event()
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
 

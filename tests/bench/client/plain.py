@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -43,3 +44,4 @@ def _add(session: lt.session, shelf: Path, folder: Path, name: str, url: str) ->
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    os._exit(0)  # libtorrent 2.1.1 crashes when a session ends while it announces
