@@ -282,7 +282,8 @@ class AlbumDownload:
         kept, kept_at = torrent.pieces_verified, trio.current_time()
         step = max(1, torrent.piece_count // _RESUME_SHARE)
         while True:
-            await trio.sleep(_SAMPLE_S)
+            with trio.move_on_after(_SAMPLE_S):
+                await torrent.wait_verified(kept + step)
             new = torrent.pieces_verified - kept
             late = trio.current_time() - kept_at > _RESUME_S
             if new >= step or (new and late):

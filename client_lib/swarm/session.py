@@ -11,9 +11,10 @@ import trio
 
 from client_lib.errors import DownloadError, MetainfoError, StorageError
 from client_lib.nursery import open_quiet_nursery
+from client_lib.swarm.file_layout import file_priorities, real_files
 from client_lib.swarm.hardening import FFDHE2048_PEM, limit_every_peer, settings_pack
 from client_lib.swarm.settings import SessionSettings
-from client_lib.swarm.torrent import AddTorrent, Torrent, file_priorities, real_files
+from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.release import parse_torrent_name
 

@@ -3,7 +3,7 @@
 import enum
 import errno
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import libtorrent as lt
 import trio
 
 from client_lib.errors import DiskFullError, DownloadError, StorageError
+from client_lib.swarm.file_layout import file_priorities, piece_lengths
 from client_lib.swarm.hardening import FFDHE2048_PEM
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.seams import seams
@@ -103,8 +104,8 @@ class Torrent:
         """Made by `Session.add`."""
         self._handle = handle
         self._layout = info.layout()
-        self._piece_lengths = _piece_lengths(self._layout, None)
-        self._wanted_lengths = _piece_lengths(self._layout, wanted)
+        self._piece_lengths = piece_lengths(self._layout, None)
+        self._wanted_lengths = piece_lengths(self._layout, wanted)
         self.total_bytes = sum(self._wanted_lengths)
         """Bytes of the wanted files."""
         self.name = name
@@ -117,6 +118,8 @@ class Torrent:
         """Pieces that passed their hash check since the torrent was added."""
         self._changed = trio.Event()
         self._turned = trio.Event()
+        self._arrived = trio.Event()
+        self._awaited_pieces = 0
         self._resume_points: list[ResumePoint | None] = []
         self._flushed = 0
         self._moved: list[str | None] = []
@@ -163,7 +166,7 @@ class Torrent:
         )
 
     @property
-    def trackers(self) -> Mapping[str, TrackerReport]:
+    def trackers(self) -> dict[str, TrackerReport]:
         """The latest word of each tracker, by URL."""
         return self._talk.reports
 
@@ -185,6 +188,13 @@ class Torrent:
         """Wait until anything but a further piece has changed."""
         await self._turned.wait()
 
+    async def wait_verified(self, pieces: int) -> None:
+        """Wait until `pieces_verified` is so many. For one task at a time."""
+        self._awaited_pieces = pieces
+        while self.pieces_verified < pieces:
+            await self._arrived.wait()
+        await trio.lowlevel.checkpoint()
+
     async def wait_complete(self) -> None:
         """Wait until every wanted piece is there and verified.
 
@@ -204,7 +214,7 @@ class Torrent:
     def want(self, files: frozenset[int] | None) -> None:
         """Fetch these files from now on, by index, None for all; what is there stays."""
         self._handle.prioritize_files(file_priorities(self._layout, files))
-        self._wanted_lengths = _piece_lengths(self._layout, files)
+        self._wanted_lengths = piece_lengths(self._layout, files)
         self.total_bytes = sum(self._wanted_lengths)
         self._notify()
 
@@ -307,6 +317,9 @@ class Torrent:
         match alert:
             case lt.piece_finished_alert():
                 self.pieces_verified += 1
+                if self.pieces_verified >= self._awaited_pieces:
+                    self._arrived.set()
+                    self._arrived = trio.Event()
                 before = alert.piece_index - 1
                 if before in self._held_back:
                     self._held_back.discard(before)
@@ -352,35 +365,6 @@ class Torrent:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
-
-
-def real_files(layout: lt.file_storage) -> list[int]:
-    """libtorrent's indexes of the files, without the padding between them."""
-    padding = lt.file_flags_t.flag_pad_file
-    return [i for i in range(layout.num_files()) if not layout.file_flags(i) & padding]
-
-
-def file_priorities(layout: lt.file_storage, wanted: frozenset[int] | None) -> list[int]:
-    """libtorrent's priorities (4 is normal, 0 never), padding included."""
-    priorities = [4] * layout.num_files()
-    for number, index in enumerate(real_files(layout)):
-        if wanted is not None and number not in wanted:
-            priorities[index] = 0
-    return priorities
-
-
-def _piece_lengths(layout: lt.file_storage, wanted: frozenset[int] | None) -> list[int]:
-    """Payload bytes of each piece: in v2 the last one of a file is short (BEP 52).
-
-    Pieces belong to one file each; those of files that are not wanted count as 0.
-    """
-    longest = layout.piece_length()
-    lengths: list[int] = []
-    for number, index in enumerate(real_files(layout)):
-        whole, rest = divmod(layout.file_size(index), longest)
-        sizes = [longest] * whole + ([rest] if rest else [])
-        lengths += sizes if wanted is None or number in wanted else [0] * len(sizes)
-    return lengths
 
 
 def _peer_status(peer: lt.peer_info) -> PeerStatus:

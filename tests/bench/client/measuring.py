@@ -1,6 +1,7 @@
 """A process from beginning to end: elapsed time, CPU time of user and kernel, and most memory."""
 
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Sequence
@@ -45,7 +46,9 @@ def cost(command: Sequence[str], *, looked_every_s: float = _LOOKED_EVERY_S) -> 
     said = process.stderr.read().decode(errors="replace")
     process.stderr.close()
     if process.returncode:
-        raise SystemExit(f"{chr(32).join(command[:4])} … ended with exit code {process.returncode}: {said[-2000:]}")
+        raise SystemExit(
+            f"{shlex.join(command[:4])} ended with {process.returncode}: {said[-2000:]}"
+        )
     return Cost(wall_s, used.ru_utime + used.ru_stime, most_kb / 1000)
 
 
