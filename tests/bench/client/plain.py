@@ -27,6 +27,7 @@ def main(shelf: Path, folder: Path, address: str) -> None:
     waiting = [_add(session, shelf, folder, name, offer["url"]) for name in offer["names"]]
     while waiting := [torrent for torrent in waiting if not torrent.status().is_seeding]:
         time.sleep(_LOOKED_EVERY_S)
+    os._exit(0)  # libtorrent 2.1.1 crashes when a session ends while it announces
 
 
 def _add(session: lt.session, shelf: Path, folder: Path, name: str, url: str) -> lt.torrent_handle:
@@ -44,4 +45,3 @@ def _add(session: lt.session, shelf: Path, folder: Path, name: str, url: str) ->
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
-    os._exit(0)  # libtorrent 2.1.1 crashes when a session ends while it announces
