@@ -53,7 +53,7 @@ class Policy:
             "balanced": 10 * self.min_rate_bytes_s,
             "fast": math.inf,
         }
-        return Tuning(floor_bytes_s=floor[self.name])
+        return Tuning(floor_bytes_s=floor[self.name], min_rate_bytes_s=self.min_rate_bytes_s)
 
 
 class Node:
@@ -98,7 +98,7 @@ class Node:
         while True:
             now_s = trio.current_time()
             for here in list(self.shelf.loaded.values()):
-                here.swarm.act(now_s, spare=self.pace.spare and not self._hands_over)
+                here.swarm.act(now_s, self.pace, spare=self.pace.spare and not self._hands_over)
                 await trio.lowlevel.checkpoint()
             self.shelf.put_idle_away(now_s)
             self._look_whether_drained()

@@ -15,7 +15,7 @@ from client_lib.wire.peer_protocol import Request
 from client_lib.wire.release import TorrentName
 from seeder.origins.origin import Origin
 from seeder.origins.pieces import FilePieces, PieceMap
-from seeder.peers.pace import Flow
+from seeder.peers.pace import Flow, Pace
 from seeder.piece_memory import PieceId, PieceMemory
 from seeder.spread import Customer, Spread, Tuning
 
@@ -83,13 +83,13 @@ class Swarm:
             if connection is not None:
                 connection.tell()
 
-    def act(self, now_s: float, *, spare: bool) -> None:
+    def act(self, now_s: float, pace: Pace, *, spare: bool) -> None:
         """Let the policy act. Call it twice a second or so. `spare`: the line is not full."""
         for piece in [piece for piece, until_s in self._withheld.items() if until_s <= now_s]:
             del self._withheld[piece]
             self.spread.offer_again(piece)
         self.spread.measure(now_s, spare=spare)
-        self.flow.weight = self.spread.worth
+        pace.weigh(self.flow, self.spread.worth)
         for connection in list(self.connections.values()):
             connection.tell()
 

@@ -73,7 +73,7 @@ async def main(order: dict[str, Any]) -> None:
         diary = Diary(order, await trio.to_thread.run_sync(wait_start, order))
         while not diary.over():
             for swarm in swarms.values():
-                swarm.act(trio.current_time(), spare=pace.spare)
+                swarm.act(trio.current_time(), pace, spare=pace.spare)
             if diary.due():
                 diary.note(uploaded_bytes())
             await trio.sleep(_ROUND_S)

@@ -46,6 +46,26 @@ async def test_newcomer_has_no_claim_on_the_past(autojump_clock: MockClock) -> N
     assert sent["new"] == pytest.approx(sent["old"], rel=0.05)
 
 
+async def test_another_weight_counts_from_now_on(autojump_clock: MockClock) -> None:
+    pace, grown, other = Pace(100_000), Flow(), Flow()
+    await sent_within(pace, {"grown": grown, "other": other}, 2.0)
+    pace.weigh(grown, 1e6)
+    sent = await sent_within(pace, {"grown": grown, "other": other}, 2.0)
+    assert sent["other"] <= 2 * BLOCK
+    pace.weigh(grown, 1.0)
+    sent = await sent_within(pace, {"grown": grown, "other": other}, 2.0)
+    assert sent["grown"] == pytest.approx(sent["other"], rel=0.05)
+
+
+async def test_virtual_time_that_begins_anew_changes_nobody_s_part(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seeder.peers.pace._EPOCH", 10.0 * BLOCK)
+    flows = {"heavy": Flow(weight=4.0), "light": Flow(weight=1.0)}
+    sent = await sent_within(Pace(100_000), flows, 10.0)
+    assert sent["heavy"] == pytest.approx(4 * sent["light"], rel=0.05)
+
+
 async def test_without_a_limit_nobody_waits_and_there_is_spare(autojump_clock: MockClock) -> None:
     pace = Pace(0)
     with trio.fail_after(0.001):

@@ -149,17 +149,30 @@ def test_spare_capacity_helps_who_is_behind_with_a_tenth_of_a_copy() -> None:
 
 
 def test_a_byte_is_worth_what_it_reaches_and_more_where_little_is_left() -> None:
-    crowded, lonely = spread(64), spread(64)
+    crowded, lonely, small = spread(64), spread(64), spread(16)
     crowd = [crowded.join(0.0) for _ in range(6)]
-    alone = lonely.join(0.0)
-    assert crowded.worth == 36 * lonely.worth
-    while pieces := lonely.grant(alone):
-        lonely.gained(alone, pieces[:1])
-        if alone.missing == 16:
-            break
-    assert 16 <= lonely.worth <= 64
+    lonely.join(0.0)
+    small.join(0.0)
+    before = lonely.worth
+    assert crowded.worth == 36 * before
+    assert small.worth == 4 * before
     crowded.gained(crowd[0], range(64))
-    assert crowded.worth == 1.0  # copies for those who miss everything
+    assert crowded.worth == before  # copies for those who miss everything
+
+
+def test_swarms_with_somebody_who_starves_come_first() -> None:
+    crowded, lonely = spread(64), spread(64)
+    for _ in range(100):
+        crowded.join(0.0)
+    alone = lonely.join(0.0)
+    assert crowded.worth > lonely.worth
+    lonely.measure(5.0)
+    lonely.measure(5.5)
+    assert lonely.worth > crowded.worth
+    lonely.gained(alone, range(10))
+    lonely.measure(10.0)
+    lonely.measure(10.5)
+    assert lonely.worth < crowded.worth
 
 
 @given(st.data())
