@@ -23,7 +23,7 @@ class TrackerTalk:
 
     A torrent must stay in the session while one is: libtorrent 2.1.1 makes the TLS connection of
     an announce with a bare pointer to the torrent's TLS context, after the name look-up and at
-    every further address of the host. Of six runs with 200 small albums, three ended in SIGSEGV or
+    every further address of the host. Of four runs with 200 small albums, two ended in SIGSEGV or
     `ssl ctx has no default ssl version`.
     """
 
