@@ -38,6 +38,7 @@ from seeder.node import Node, Policy
 from seeder.observer import Observer
 from seeder.origins.bucket import BucketOrigin
 from seeder.origins.configured import configured_origin
+from seeder.peers.gate import Gate
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.status import NodeState, totals_so_far, write_status, write_totals
@@ -108,14 +109,13 @@ async def serve(
         node.shelf.uploaded_bytes.update(totals_so_far(data))
         inward = mutual_server_context(credential.path, ca_pem)
         outward = client_context(ca_pem, credential.path)
+        gate = Gate(revocations.is_revoked, node.takes, clock)
         listener = Listener(
             inward,
             find_swarm=node.shelf.find,
-            is_revoked=revocations.is_revoked,
+            gate=gate,
             pace=node.pace,
-            clock=clock,
             max_connections=config.max_connections,
-            takes=node.takes,
         )
         hosting: Hosting | None = None
         if config.web_seed_port is not None:
@@ -125,11 +125,9 @@ async def serve(
                 licensing.web_seed_certificate,
                 ca=ca,
                 find_swarm=node.shelf.find,
-                is_revoked=revocations.is_revoked,
-                takes=node.takes,
+                gate=gate,
                 pace=node.pace,  # one line for peers and web seed
                 max_connections=config.max_connections,
-                clock=clock,
                 rng=rng,
             )
 

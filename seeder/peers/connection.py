@@ -6,7 +6,6 @@ the release. The connection ends with the certificate, or when its serial number
 
 import collections
 import contextlib
-import datetime as dt
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -16,10 +15,8 @@ import trio
 from client_lib.errors import CertificateError, PeerProtocolError, StorageError
 from client_lib.nursery import leaves, open_quiet_nursery
 from client_lib.transport.stream import AcceptedStream
-from client_lib.wire import certificates, peer_protocol
+from client_lib.wire import peer_protocol
 from client_lib.wire.announce import PeerId
-from client_lib.wire.certificates import LicenceIdentity
-from client_lib.wire.licence import LicenceId
 from client_lib.wire.peer_protocol import (
     PEER_ID_SEEDER,
     Bitfield,
@@ -31,6 +28,7 @@ from client_lib.wire.peer_protocol import (
     MessageReader,
     Request,
 )
+from seeder.peers.gate import Gate, Licensed, NotLicensed
 from seeder.peers.pace import Pace
 from seeder.peers.refusal import Refusal
 from seeder.peers.swarm import Swarm
@@ -64,28 +62,20 @@ class Connection:
         stream: AcceptedStream,
         *,
         find_swarm: FindSwarm,
-        is_revoked: Callable[[int], bool],
-        takes: Callable[[LicenceId], bool],
+        gate: Gate,
         pace: Pace,
-        clock: Callable[[], dt.datetime],
     ) -> None:
-        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex).
-
-        `takes`: whether a customer with a valid licence is wanted.
-        """
+        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex)."""
         self.scope = trio.CancelScope()
-        self.serial: int | None = None
-        """Serial number of the licence certificate at the other end, once it is admitted."""
-        self.licence_id: LicenceId | None = None
+        self.licensed: Licensed | None = None
+        """Who is at the other end, once it is admitted."""
         self.swarm: Swarm | None = None
         self.obstacle = Refusal.TLS
         """What was in the way, should it end before it has become a customer's."""
         self._stream = stream
         self._find_swarm = find_swarm
-        self._is_revoked = is_revoked
-        self._takes = takes
+        self._gate = gate
         self._pace = pace
-        self._clock = clock
         self.customer: Customer | None = None
         self._requests: collections.deque[Request] = collections.deque()
         self._told: list[bytes] = []
@@ -124,7 +114,7 @@ class Connection:
         swarm = await self._find_swarm(self._stream.server_name)
         if swarm is None:
             raise PeerProtocolError("no such release here")
-        self.licence_id, self.serial = self._admit(swarm)
+        self.licensed = self._admit(swarm)
         self.obstacle = Refusal.PROTOCOL
         theirs = Handshake.parse(await self._stream.receive_exactly(peer_protocol.HANDSHAKE_BYTES))
         if theirs.info_hash != swarm.info_hash.truncated:
@@ -136,30 +126,19 @@ class Connection:
         self.swarm = swarm
         return theirs.fast
 
-    def _admit(self, swarm: Swarm) -> tuple[LicenceId, int]:
-        """Licence and serial number. Raises CertificateError unless the release is licensed.
-
-        The scope ends with the certificate, which a live connection would outlive.
-        """
-        self.obstacle = Refusal.OTHER_RELEASE
-        leaf = certificates.load_der_certificate(self._stream.peer_certificate())
-        identity = certificates.identify(leaf)
-        # Both, as libtorrent goes by the name and the tracker by the info-hash.
-        ours = (swarm.name, swarm.info_hash)
-        if not isinstance(identity, LicenceIdentity) or (identity.name, identity.info_hash) != ours:
-            raise CertificateError("the certificate is for something else")
-        now, not_after = self._clock(), leaf.not_valid_after_utc
-        if self._is_revoked(leaf.serial_number):
-            self.obstacle = Refusal.REVOKED
-            raise CertificateError("the licence was revoked")
-        if now > not_after:
-            self.obstacle = Refusal.EXPIRED
-            raise CertificateError("the certificate has ended")
-        if not self._takes(identity.licence_id):
-            self.obstacle = Refusal.DRAINING
-            raise CertificateError("no new customers")
-        self.scope.deadline = trio.current_time() + (not_after - now).total_seconds()
-        return identity.licence_id, leaf.serial_number
+    def _admit(self, swarm: Swarm) -> Licensed:
+        """Raises NotLicensed unless the release is licensed."""
+        try:
+            licensed = self._gate.admit(self._stream.peer_certificate())
+            licence = licensed.licence
+            # Both, as libtorrent goes by the name and the tracker by the info-hash.
+            if (licence.name, licence.info_hash) != (swarm.name, swarm.info_hash):
+                raise NotLicensed(Refusal.OTHER_RELEASE, "the licence is for another release")
+        except NotLicensed as error:
+            self.obstacle = error.reason
+            raise
+        self.scope.deadline = trio.current_time() + licensed.left_s
+        return licensed
 
     async def _serve(self, *, fast: bool) -> None:
         assert self.swarm is not None  # noqa: S101 - set by the handshake

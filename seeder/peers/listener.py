@@ -1,10 +1,8 @@
 """Where customers come in: TLS on listening sockets, as many connections as the node can bear."""
 
-import datetime as dt
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -14,6 +12,7 @@ from client_lib.transport.listening import accept_clients
 from client_lib.transport.stream import AcceptedStream
 from client_lib.wire.licence import LicenceId
 from seeder.peers.connection import Connection, FindSwarm
+from seeder.peers.gate import Gate
 from seeder.peers.pace import Pace
 from seeder.peers.refusal import Refusal
 
@@ -31,23 +30,16 @@ class Listener:
         context: ssl.SSLContext,
         *,
         find_swarm: FindSwarm,
-        is_revoked: Callable[[int], bool],
+        gate: Gate,
         pace: Pace,
-        clock: Callable[[], dt.datetime],
         max_connections: int,
-        takes: Callable[[LicenceId], bool] = lambda _: True,
     ) -> None:
-        """`context` demands certificates of the swarm CA; what it presents may be renewed.
-
-        `takes`: whether a customer with a valid licence is wanted.
-        """
+        """`context` demands certificates of the swarm CA; what it presents may be renewed."""
         context.sni_callback = _remember_name
         self._context = context
         self._find_swarm = find_swarm
-        self._is_revoked = is_revoked
-        self._takes = takes
+        self._gate = gate
         self._pace = pace
-        self._clock = clock
         self._max_connections = max_connections
         self.connections: set[Connection] = set()
         self.refused: Counter[Refusal] = Counter()
@@ -71,15 +63,16 @@ class Listener:
     def licences(self) -> frozenset[LicenceId]:
         """Those of the customers who are there."""
         return frozenset(
-            connection.licence_id
+            connection.licensed.licence.licence_id
             for connection in self.connections
-            if connection.licence_id is not None and connection.swarm is not None
+            if connection.licensed is not None and connection.swarm is not None
         )
 
     def cut_revoked(self) -> None:
         """End the connections whose certificate was revoked."""
         for connection in self.connections:
-            if connection.serial is not None and self._is_revoked(connection.serial):
+            licensed = connection.licensed
+            if licensed is not None and self._gate.is_revoked(licensed.serial):
                 self.revoked_cuts += not connection.scope.cancel_called
                 connection.scope.cancel()
 
@@ -100,10 +93,8 @@ class Listener:
         connection = Connection(
             AcceptedStream(tls),
             find_swarm=self._find_swarm,
-            is_revoked=self._is_revoked,
-            takes=self._takes,
+            gate=self._gate,
             pace=self._pace,
-            clock=self._clock,
         )
         self.connections.add(connection)
         connections.start_soon(self._run, connection)

@@ -5,7 +5,6 @@ release of every request. The connection ends with it, or when its serial number
 """
 
 import contextlib
-import datetime as dt
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
@@ -18,13 +17,12 @@ import h11
 import structlog
 import trio
 
-from client_lib.errors import CertificateError, StorageError
+from client_lib.errors import StorageError
 from client_lib.transport.stream import AcceptedStream
-from client_lib.wire import certificates
-from client_lib.wire.certificates import LicenceIdentity
-from client_lib.wire.licence import LicenceId
 from seeder.origins.pieces import FilePieces
+from seeder.peers.gate import Gate, Licensed, NotLicensed
 from seeder.peers.pace import Pace
+from seeder.peers.refusal import Refusal
 from seeder.peers.swarm import Swarm
 from seeder.web_seed.answer import Answer, Part, answer_for, refusal
 from seeder.web_seed.body import Body, open_body
@@ -58,27 +56,16 @@ class Patience:
 class Surroundings:
     """What all connections share.
 
-    `find_swarm`: by truncated info-hash in hexadecimal; raises StorageError. `clock`: aware UTC.
+    `find_swarm`: by truncated info-hash in hexadecimal; raises StorageError.
     """
 
     find_swarm: Callable[[str], Awaitable[Swarm | None]]
-    is_revoked: Callable[[int], bool]
+    gate: Gate
     pace: Pace
-    clock: Callable[[], dt.datetime]
-    takes: Callable[[LicenceId], bool]
-    """Whether a customer is wanted by the node."""
     has_room: Callable[[str], bool]
     """Whether a licence id may have another connection."""
     on_sent: Callable[[int], None]
     patience: Patience = Patience()
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """Who is at the other end, as its certificate says."""
-
-    licence: LicenceIdentity
-    serial: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +91,7 @@ class Connection:
     ) -> None:
         """Take a TLS stream before its handshake."""
         self.scope = trio.CancelScope()
-        self.visitor: Visitor | None = None
+        self.visitor: Licensed | None = None
         self._stream = stream
         self._around = around
         self._patience = around.patience
@@ -146,23 +133,15 @@ class Connection:
     def _admit(self) -> Answer | None:
         """Note who the visitor is; a refusal for somebody without a licence that is good now."""
         try:
-            leaf = certificates.load_der_certificate(self._stream.peer_certificate())
-            identity = certificates.identify(leaf)
-        except CertificateError as error:
+            visitor = self._around.gate.admit(self._stream.peer_certificate())
+        except NotLicensed as error:
+            if error.reason is Refusal.DRAINING:
+                return _unavailable(str(error))
             return refusal(HTTPStatus.FORBIDDEN, str(error))
-        if not isinstance(identity, LicenceIdentity):
-            return refusal(HTTPStatus.FORBIDDEN, "a licence certificate is needed")
-        now, not_after = self._around.clock(), leaf.not_valid_after_utc
-        # TLS has checked the dates, but not those of a session that was resumed.
-        if self._around.is_revoked(leaf.serial_number) or now > not_after:
-            return refusal(HTTPStatus.FORBIDDEN, "the licence is not valid any more")
-        if not self._around.takes(identity.licence_id):
-            return _unavailable("this node is leaving")
-        if not self._around.has_room(identity.licence_id):
+        if not self._around.has_room(visitor.licence.licence_id):
             return _unavailable("this licence has enough connections")
-        # A live connection would outlive its certificate.
-        self.scope.deadline = trio.current_time() + (not_after - now).total_seconds()
-        self.visitor = Visitor(identity, leaf.serial_number)
+        self.scope.deadline = trio.current_time() + visitor.left_s
+        self.visitor = visitor
         return None
 
     async def _request(self, *, first: bool) -> h11.Request | None:
@@ -263,7 +242,7 @@ class Connection:
 
     async def _send_head(self, answer: Answer) -> None:
         headers = [*answer.headers]
-        headers.append((b"date", format_datetime(self._around.clock(), usegmt=True).encode()))
+        headers.append((b"date", format_datetime(self._around.gate.clock(), usegmt=True).encode()))
         if answer.status is not HTTPStatus.NOT_MODIFIED:
             headers.append((b"content-length", b"%d" % answer.length_bytes))
         if self.visitor is None or not self._is_read():

@@ -1,10 +1,8 @@
 """A web seed as a node hosts it: its port, and the host certificate that it shows there."""
 
-import datetime as dt
 import random
 import socket
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +14,9 @@ from client_lib.transport.listening import open_sockets
 from client_lib.transport.tls import mutual_server_context
 from client_lib.wire import certificates
 from client_lib.wire.certificates import HostIdentity
-from client_lib.wire.licence import LicenceId
 from client_lib.wire.problem import ProblemType
 from seeder.peers.connection import FindSwarm
+from seeder.peers.gate import Gate
 from seeder.peers.pace import Pace
 from seeder.web_seed.server import WebSeed
 
@@ -43,11 +41,9 @@ async def host_web_seed(
     *,
     ca: x509.Certificate,
     find_swarm: FindSwarm,
-    is_revoked: Callable[[int], bool],
-    takes: Callable[[LicenceId], bool],
+    gate: Gate,
     pace: Pace,
     max_connections: int,
-    clock: Callable[[], dt.datetime],
     rng: random.Random,
 ) -> Hosting:
     """Get the host certificate, from `data` or with `ask`, and listen on host and port.
@@ -57,7 +53,7 @@ async def host_web_seed(
     """
     path = data / CREDENTIAL_FILE
     try:
-        credential = await obtain_credential(path, ask, ca=ca, now=clock(), rng=rng)
+        credential = await obtain_credential(path, ask, ca=ca, now=gate.clock(), rng=rng)
     except LicensingRefused as error:
         if error.problem_type == ProblemType.API_KEY_REFUSED:
             raise UsageError(f"--web-seed-port: {error.detail}") from error
@@ -68,10 +64,8 @@ async def host_web_seed(
     web_seed = WebSeed(
         context,
         find_swarm=find_swarm,
-        is_revoked=is_revoked,
-        takes=takes,
+        gate=gate,
         pace=pace,
-        clock=clock,
         max_connections=max_connections,
     )
     sockets = await open_sockets(*listen)

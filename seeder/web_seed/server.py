@@ -1,9 +1,7 @@
 """The web seed's port: TLS on listening sockets, as many visitors as the node can bear."""
 
-import datetime as dt
 import socket
 import ssl
-from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -11,8 +9,8 @@ import trio
 
 from client_lib.transport.listening import accept_clients
 from client_lib.transport.stream import AcceptedStream
-from client_lib.wire.licence import LicenceId
 from seeder.peers.connection import FindSwarm
+from seeder.peers.gate import Gate
 from seeder.peers.pace import Pace
 from seeder.web_seed.connection import Connection, Patience, Surroundings
 
@@ -28,24 +26,20 @@ class WebSeed:
         context: ssl.SSLContext,
         *,
         find_swarm: FindSwarm,
-        is_revoked: Callable[[int], bool],
-        takes: Callable[[LicenceId], bool],
+        gate: Gate,
         pace: Pace,
-        clock: Callable[[], dt.datetime],
         max_connections: int,
         patience: Patience | None = None,
     ) -> None:
         """`context` demands certificates of the swarm CA; what it presents may be renewed."""
         context.set_alpn_protocols(["http/1.1"])
         self._context = context
-        self._is_revoked = is_revoked
+        self._gate = gate
         self._max_connections = max_connections
         self._around = Surroundings(
             find_swarm=find_swarm,
-            is_revoked=is_revoked,
-            takes=takes,
+            gate=gate,
             pace=pace,
-            clock=clock,
             has_room=self._has_room,
             on_sent=self._sent,
             patience=patience or Patience(),
@@ -71,7 +65,7 @@ class WebSeed:
         """End the connections whose certificate was revoked."""
         for connection in self.connections:
             visitor = connection.visitor
-            if visitor is not None and self._is_revoked(visitor.serial):
+            if visitor is not None and self._gate.is_revoked(visitor.serial):
                 connection.scope.cancel()
 
     def _admit(self, accepted: socket.socket, connections: trio.Nursery) -> None:

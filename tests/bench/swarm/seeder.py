@@ -17,6 +17,7 @@ from client_lib.transport.tls import mutual_server_context
 from client_lib.wire.metainfo import Metainfo
 from seeder.node import Policy
 from seeder.origins.folder import FolderOrigin
+from seeder.peers.gate import Gate
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.peers.swarm import Swarm
@@ -39,27 +40,15 @@ async def main(order: dict[str, Any]) -> None:
         return swarms.get(name)
 
     pace = Pace(order["upload_limit_bytes_s"])
-    web_seed_port = order.get("web_seed_port")
+    gate = Gate(lambda _: False, lambda _: True, utc_now)
+    web_seed_port, ca = order.get("web_seed_port"), torrents[0].ssl_cert
     serving: Listener | WebSeed
     if web_seed_port is None:
-        serving = Listener(
-            mutual_server_context(Path(order["credential"] + ".pem"), torrents[0].ssl_cert),
-            find_swarm=find,
-            is_revoked=lambda _: False,
-            pace=pace,
-            clock=utc_now,
-            max_connections=1_000,
-        )
+        context = mutual_server_context(Path(order["credential"] + ".pem"), ca)
+        serving = Listener(context, find_swarm=find, gate=gate, pace=pace, max_connections=1_000)
     else:
-        serving = WebSeed(
-            mutual_server_context(Path(order["host"] + ".pem"), torrents[0].ssl_cert),
-            find_swarm=find,
-            is_revoked=lambda _: False,
-            takes=lambda _: True,
-            pace=pace,
-            clock=utc_now,
-            max_connections=1_000,
-        )
+        context = mutual_server_context(Path(order["host"] + ".pem"), ca)
+        serving = WebSeed(context, find_swarm=find, gate=gate, pace=pace, max_connections=1_000)
 
     def uploaded_bytes() -> int:
         if isinstance(serving, WebSeed):

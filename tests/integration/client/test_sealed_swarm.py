@@ -353,7 +353,7 @@ async def test_paused_torrent_rests_and_resumes(album: Album, tmp_path: Path) ->
 async def test_a_torrent_that_was_left_stays_until_its_tracker_has_answered(
     album: Album, tmp_path: Path
 ) -> None:
-    """Otherwise libtorrent 2.1.1 uses what it has freed: two of four runs with 200 albums crashed."""
+    """Otherwise libtorrent 2.1.1 crashes: two of four runs with 200 albums."""
     called, hangs_up, back = trio.Event(), trio.Event(), trio.Event()
 
     async def say_nothing(stream: trio.SocketStream) -> None:

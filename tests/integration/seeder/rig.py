@@ -31,6 +31,7 @@ from seeder.node import Node, Policy
 from seeder.observer import Observer
 from seeder.origins.folder import FolderOrigin
 from seeder.origins.origin import Origin
+from seeder.peers.gate import Gate
 from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.publish import Press, Release, publish
@@ -149,11 +150,9 @@ class NodeRig:
         listener = Listener(
             context,
             find_swarm=node.shelf.find,
-            is_revoked=lambda serial: serial in self.revoked,
+            gate=Gate(lambda serial: serial in self.revoked, node.takes, clock),
             pace=node.pace,
-            clock=clock,
             max_connections=20,
-            takes=node.takes,
         )
         with contextlib.closing(catalogue):
             async with open_quiet_nursery() as nursery:

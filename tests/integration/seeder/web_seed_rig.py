@@ -14,6 +14,7 @@ from client_lib.transport.tls import client_context, mutual_server_context
 from client_lib.wire.certificates import HostIdentity
 from client_lib.wire.metainfo import Metainfo
 from seeder.origins.origin import Origin
+from seeder.peers.gate import Gate
 from seeder.peers.pace import Pace
 from seeder.status import NodeStatus
 from seeder.web_seed.connection import Patience
@@ -99,10 +100,8 @@ async def hosted(
         web_seed = WebSeed(
             context,
             find_swarm=serving.node.shelf.find,
-            is_revoked=lambda serial: serial in rig.revoked,
-            takes=serving.node.takes,
+            gate=Gate(lambda serial: serial in rig.revoked, serving.node.takes, clock),
             pace=Pace(bytes_s),
-            clock=clock,
             max_connections=max_connections,
             patience=patience,
         )
