@@ -6,13 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup demo test check bench bench-licensing bench-seeder bench-swarm bench-tracker fuzz-licensing fuzz-tracker format clean drill-licensing drill-licensing-large drill-tracker drill-client drill-streaming
+.PHONY: help setup demo test check bench bench-client bench-licensing bench-seeder bench-swarm bench-tracker fuzz-licensing fuzz-tracker format clean drill-licensing drill-licensing-large drill-tracker drill-client drill-streaming drill-unplugged
 
 help:
 	@echo "make demo    sell and deliver an album on this machine (ARGS=\"--customers 5 --json\")"
 	@echo "make test    run the tests (ARGS=\"-k redemption\")"
 	@echo "make check   lint, types, import contracts, dependencies"
-	@echo "make bench   run every benchmark: bench-licensing, bench-seeder, bench-swarm (as root), bench-tracker"
+	@echo "make bench   run every benchmark: bench-client, bench-licensing, bench-seeder, bench-swarm (as root), bench-tracker"
 	@echo "make fuzz-licensing          schemathesis against a real service"
 	@echo "make fuzz-tracker            100,000 hostile requests (ARGS=\"--requests 1000000\")"
 	@echo "make drill-licensing         kill licensing 200 times under load, on both ledgers"
@@ -20,6 +20,7 @@ help:
 	@echo "make drill-tracker           kill a tracker worker with 1,000 peers in 50 swarms, 5 times"
 	@echo "make drill-client            kill a client with 200 albums to get 20 times"
 	@echo "make drill-streaming         play a 1 Mbit/s track over 2 Mbit/s in real time, with seeks"
+	@echo "make drill-unplugged         take the network from a client for a minute, as root"
 	@echo "make setup   make $(VENV) with the tested versions"
 
 setup: $(VENV)/.ready
@@ -46,7 +47,10 @@ check: setup
 	$(BIN)/deptry .
 	$(BIN)/vulture
 
-bench: bench-licensing bench-seeder bench-swarm bench-tracker
+bench: bench-client bench-licensing bench-seeder bench-swarm bench-tracker
+
+bench-client: setup
+	$(BIN)/python -m tests.bench.client $(ARGS)
 
 bench-licensing: setup
 	$(BIN)/python -m tests.bench.licensing $(ARGS)
@@ -85,6 +89,9 @@ drill-client: setup
 
 drill-streaming: setup
 	$(BIN)/python -m tests.drills.streaming $(ARGS)
+
+drill-unplugged: setup
+	$(BIN)/python -m tests.drills.client_unplugged $(ARGS)
 
 format: setup
 	$(BIN)/ruff check --fix-only .

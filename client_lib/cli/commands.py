@@ -11,7 +11,7 @@ from rich.filesize import decimal
 from client_lib.cli.json_events import JsonLines
 from client_lib.cli.listing import folder_of
 from client_lib.cli.options import LineOptions, Options, expanded
-from client_lib.cli.progress import Bars, ProgressView
+from client_lib.cli.progress_view import ProgressView
 from client_lib.cli.selection import select, title
 from client_lib.console import (
     arguments_or_input,
@@ -238,7 +238,7 @@ async def _run(
 ) -> None:
     if not licences:
         raise UsageError("no albums to get: redeem a payment token first")
-    view: ProgressView = JsonLines() if as_json else Bars(tuple(licences), giving=seed)
+    view = JsonLines() if as_json else _bars(licences, giving=seed)
     try:
         async with client.download(
             licences,
@@ -271,3 +271,10 @@ def _end(job: DownloadJob) -> None:
     if summary.exit_code == UnreachableError.exit_code:
         raise UnreachableError("licensing", sentence)
     raise DownloadError(sentence)
+
+
+def _bars(licences: Sequence[LicenceRecord], *, giving: bool) -> ProgressView:
+    """Bars for people. Rich is loaded here: programs that read JSON start without it."""
+    from client_lib.cli.progress import Bars
+
+    return Bars(tuple(licences), giving=giving)

@@ -3,7 +3,6 @@
 import datetime as dt
 import sys
 import time
-from typing import Protocol
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -15,19 +14,6 @@ from client_lib.download import events
 from client_lib.download.summary import JobSummary
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
-
-
-class ProgressView(Protocol):
-    """Shows events one after the other."""
-
-    def show(self, event: events.Event) -> None:
-        """Show one event."""
-
-    def end(self, summary: JobSummary) -> None:
-        """Show how it ended."""
-
-    def close(self) -> None:
-        """Leave the terminal tidy."""
 
 
 class Bars:

@@ -16,7 +16,8 @@ from client_lib.cli.answers import (
 from client_lib.cli.json_events import JsonLines
 from client_lib.cli.listing import folder_of
 from client_lib.cli.options import LineOptions, Options
-from client_lib.cli.progress import Bars, ProgressView
+from client_lib.cli.progress import Bars
+from client_lib.cli.progress_view import ProgressView
 from client_lib.cli.selection import select, title
 from client_lib.console import print_json, print_text, printable
 from client_lib.download.client import Client, open_client

@@ -281,7 +281,7 @@ class AlbumDownload:
         step = max(1, torrent.piece_count // _RESUME_SHARE)
         while True:
             with trio.move_on_after(_SAMPLE_S):
-                await torrent.wait_change()
+                await torrent.wait_verified(kept + step)
             new = torrent.pieces_verified - kept
             late = trio.current_time() - kept_at > _RESUME_S
             if new >= step or (new and late):

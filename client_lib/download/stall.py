@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from client_lib.download.events import StallReason
-from client_lib.swarm.torrent import TrackerReport
+from client_lib.swarm.tracker_talk import TrackerReport
 from client_lib.wire.announce import NO_SOURCE
 
 

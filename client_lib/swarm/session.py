@@ -21,6 +21,8 @@ from client_lib.wire.release import parse_torrent_name
 
 _OTHER_INTERFACES_S = 1.0
 _GOODBYE_S = 0.8
+_LAST_ANSWERS_S = 1.5  # libtorrent gives up an announce of the end after 1 s
+_OLD_SELF_S = 25.0  # and any other after 20 s
 
 
 _SENT, _RECEIVED = "net.sent_payload_bytes", "net.recv_payload_bytes"
@@ -50,7 +52,8 @@ class Session:
         """Use `open_session` instead."""
         self._session = session
         self._torrents: dict[bytes, Torrent] = {}
-        self._removed: set[bytes] = set()
+        self._parting: dict[bytes, Torrent] = {}
+        """Left and forgotten, but for an announce under way: see `TrackerTalk`."""
         self._listening = trio.Event()
         self._listen_answer = trio.Event()
         self._listen_errors: list[str] = []
@@ -98,7 +101,9 @@ class Session:
         params.flags |= lt.torrent_flags.paused | lt.torrent_flags.duplicate_is_error
         if what.complete:
             params.flags |= lt.torrent_flags.seed_mode
-        if info_hash.sha256 in self._torrents:
+        with trio.move_on_after(_OLD_SELF_S):
+            await self._gone(info_hash.sha256)
+        if info_hash.sha256 in (self._torrents.keys() | self._parting.keys()):
             raise DownloadError(f"{name}: this release is in the session already")
         handle = await trio.to_thread.run_sync(self._session.add_torrent, params)
         torrent = Torrent(handle, params.ti, name, what.wanted)
@@ -108,7 +113,10 @@ class Session:
         return torrent
 
     async def remove(self, torrent: Torrent) -> None:
-        """Leave the swarm (the tracker is told) and forget the torrent. Files stay."""
+        """Leave the swarm (the tracker is told) and forget the torrent. Files stay.
+
+        A tracker that does not answer is not waited for: the torrent stays paused until then.
+        """
         key = torrent.info_hash.sha256
         if self._torrents.get(key) is not torrent:
             await trio.lowlevel.checkpoint()
@@ -117,10 +125,16 @@ class Session:
             await torrent.say_goodbye()
         if self._torrents.pop(key, None) is None:
             return  # somebody else removed it meanwhile
-        self._session.remove_torrent(torrent._handle)
-        while key not in self._removed:
+        self._parting[key] = torrent
+        if not torrent.talks_to_trackers:
+            self._session.remove_torrent(torrent._handle)
+            await self._gone(key)
+
+    async def _gone(self, key: bytes) -> None:
+        """Wait until no torrent that was left is there any more under its key."""
+        while key in self._parting:
             await self._removal.wait()
-        self._removed.discard(key)
+        await trio.lowlevel.checkpoint()
 
     async def _remove_all(self) -> None:
         """Leave all swarms at once.
@@ -132,6 +146,9 @@ class Session:
         async with open_quiet_nursery() as nursery:
             for torrent in tuple(self._torrents.values()):
                 nursery.start_soon(self.remove, torrent)
+        with trio.move_on_after(_LAST_ANSWERS_S):
+            for key in tuple(self._parting):
+                await self._gone(key)
 
     def set_limits(self, *, upload_bytes_s: int, download_bytes_s: int) -> None:
         """Change the session's rate limits; 0 lifts one."""
@@ -194,7 +211,7 @@ class Session:
                 self._port_taken = alert.error.message()
             self._listen_answer.set()
         elif isinstance(alert, lt.torrent_removed_alert):
-            self._removed.add(alert.info_hashes.v2.to_bytes())
+            self._parting.pop(alert.info_hashes.v2.to_bytes(), None)
             self._removal.set()
             self._removal = trio.Event()
         elif isinstance(alert, lt.session_stats_alert):
@@ -209,9 +226,12 @@ class Session:
             # The handle of a torrent that has just been removed is invalid and raises.
             with contextlib.suppress(RuntimeError):
                 key = alert.handle.info_hashes().v2.to_bytes()
-                torrent = self._torrents.get(key)
-                if torrent is not None:
-                    torrent.on_alert(alert)
+                torrent = self._torrents.get(key) or self._parting.get(key)
+                if torrent is None:
+                    return
+                torrent.on_alert(alert)
+                if key in self._parting and not torrent.talks_to_trackers:
+                    self._session.remove_torrent(torrent._handle)
 
     def _hear_router(self, alert: lt.portmap_alert | lt.portmap_error_alert) -> None:
         how = "UPnP" if alert.map_transport == lt.portmap_transport.upnp else "NAT-PMP"

@@ -3,7 +3,6 @@
 import enum
 import errno
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from client_lib.swarm.layout import file_priorities, piece_lengths
 from client_lib.swarm.pieces import NORMAL, Pieces
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.seams import seams
-from client_lib.wire.announce import NO_SOURCE
+from client_lib.swarm.tracker_talk import TrackerReport, TrackerTalk
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
@@ -91,17 +90,6 @@ class PeerStatus:
     web_seed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerReport:
-    """Latest word of one tracker: peers it gave, or why it did not."""
-
-    url: str
-    peers: int
-    refused: bool
-    """It will not have us. That a swarm has no source yet is no refusal."""
-    message: str
-
-
 class Torrent:
     """A torrent that a `Session` made. Use it from the session's own task tree only."""
 
@@ -121,13 +109,16 @@ class Torrent:
         """Bytes of the wanted files."""
         self.name = name
         self.info_hash = InfoHash(info.info_hashes().v2.to_bytes())
-        self.trackers: dict[str, TrackerReport] = {}
-        self._words: Counter[str] = Counter()
+        self._talk = TrackerTalk()
+        self._paused = True  # as it was added
         self.error: str | None = None
         self.disk_full = False
         self.pieces_verified = 0
         """Pieces that passed their hash check since the torrent was added."""
         self._changed = trio.Event()
+        self._turned = trio.Event()
+        self._arrived = trio.Event()
+        self._awaited_pieces = 0
         self._resume_points: list[ResumePoint | None] = []
         self._flushed = 0
         self._moved: list[str | None] = []
@@ -175,6 +166,16 @@ class Torrent:
         )
 
     @property
+    def trackers(self) -> dict[str, TrackerReport]:
+        """The latest word of each tracker, by URL."""
+        return self._talk.reports
+
+    @property
+    def talks_to_trackers(self) -> bool:
+        """Whether an announce is under way: the torrent must not be removed then."""
+        return self._talk.under_way > 0
+
+    @property
     def piece_count(self) -> int:
         """How many pieces the torrent has."""
         return len(self._piece_lengths)
@@ -182,6 +183,17 @@ class Torrent:
     async def wait_change(self) -> None:
         """Wait until an alert has changed something: state, tracker, error, piece."""
         await self._changed.wait()
+
+    async def wait_turn(self) -> None:
+        """Wait until anything but a further piece has changed."""
+        await self._turned.wait()
+
+    async def wait_verified(self, pieces: int) -> None:
+        """Wait until `pieces_verified` is so many. For one task at a time."""
+        self._awaited_pieces = pieces
+        while self.pieces_verified < pieces:
+            await self._arrived.wait()
+        await trio.lowlevel.checkpoint()
 
     async def wait_complete(self) -> None:
         """Wait until every wanted piece is there and verified.
@@ -194,7 +206,9 @@ class Torrent:
                 raise DiskFullError(where, status.total_bytes - status.verified_bytes, 0)
             if self.error is not None:
                 raise DownloadError(f"{self.name}: {self.error}")
-            await self.wait_change()
+            # Not for every piece: a status has a list of them all. Libtorrent says when it has
+            # finished.
+            await self.wait_turn()
         await trio.lowlevel.checkpoint()
 
     def want(self, files: frozenset[int] | None) -> None:
@@ -202,7 +216,7 @@ class Torrent:
         self._handle.prioritize_files(file_priorities(self._layout, files))
         self._wanted_lengths = piece_lengths(self._layout, files)
         self.total_bytes = sum(self._wanted_lengths)
-        self.notify()
+        self._turn()
 
     def renew(self, certificate_pem: str, key_pem: str) -> None:
         """Present another certificate from the next connection on."""
@@ -251,11 +265,10 @@ class Torrent:
 
     async def say_goodbye(self) -> None:
         """Disconnect, and wait until the trackers that know us have heard of it."""
-        know_us = {url for url, report in self.trackers.items() if not report.message}
-        before = {url: self._words[url] for url in know_us}
         self._handle.pause()
         await trio.lowlevel.checkpoint()
-        while any(self._words[url] == count for url, count in before.items()):
+        # Announces of the end are under way when libtorrent says that it has paused.
+        while not self._paused or self.talks_to_trackers:
             await self.wait_change()
 
     def resume(self) -> None:
@@ -310,10 +323,15 @@ class Torrent:
             case lt.piece_finished_alert():
                 self.pieces_verified += 1
                 self.pieces.on_verified(alert.piece_index)
+                if self.pieces_verified >= self._awaited_pieces:
+                    self._arrived.set()
+                    self._arrived = trio.Event()
                 before = alert.piece_index - 1
                 if before in self._held_back:
                     self._held_back.discard(before)
                     self._handle.prioritize_pieces([(before, NORMAL)])
+                self.notify()
+                return
             case lt.read_piece_alert():
                 self.pieces.on_read(alert)
             case lt.save_resume_data_alert():
@@ -335,25 +353,21 @@ class Torrent:
             case lt.torrent_error_alert():
                 # What a file_error_alert said before it names the file.
                 self.error = self.error or alert.error.message()
-            case lt.tracker_reply_alert():
-                report = TrackerReport(alert.tracker_url(), alert.num_peers, False, "")
-                self._words[report.url] += 1
-                self.trackers[report.url] = report
-            case lt.tracker_error_alert():
-                reason = alert.failure_reason()
-                message = reason or alert.error.message()
-                refused = bool(reason) and not reason.startswith(NO_SOURCE)
-                report = TrackerReport(alert.tracker_url(), 0, refused, message)
-                self._words[report.url] += 1
-                self.trackers[report.url] = report
             case lt.state_changed_alert() | lt.torrent_finished_alert():
                 pass
-            case lt.torrent_checked_alert() | lt.torrent_resumed_alert():
+            case lt.torrent_checked_alert():
                 pass
+            case lt.torrent_resumed_alert():
+                self._paused = False
             case lt.torrent_paused_alert():
-                pass
-            case _:
+                self._paused = True
+            case _ if not self._talk.on_alert(alert):
                 return
+        self._turn()
+
+    def _turn(self) -> None:
+        self._turned.set()
+        self._turned = trio.Event()
         self.notify()
 
     def notify(self) -> None:

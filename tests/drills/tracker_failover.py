@@ -21,7 +21,8 @@ import libtorrent as lt
 import trio
 
 from client_lib.swarm.session import open_session
-from client_lib.swarm.torrent import Torrent, TrackerReport
+from client_lib.swarm.torrent import Torrent
+from client_lib.swarm.tracker_talk import TrackerReport
 from client_lib.wire import certificates
 from client_lib.wire.certificates import LicenceIdentity
 from tests.drills.tracker_crowd import Crowd, connected_proxy

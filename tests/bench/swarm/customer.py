@@ -17,7 +17,7 @@ from client_lib.swarm.settings import SessionSettings
 from tests.bench.swarm.process import PEER_PORT, Diary, say_ready, wait_start
 
 _LOOKED_EVERY_S = 0.05
-_PLAIN: dict[str, Any] = {
+PLAIN: dict[str, Any] = {
     # What a sealed swarm needs, and nothing that is tuned.
     "enable_dht": False,
     "enable_lsd": False,
@@ -33,7 +33,7 @@ def main(order: dict[str, Any]) -> None:
     """Take part as ordered."""
     address = order["address"]
     if order["plain"]:
-        pack: Any = _PLAIN | {"listen_interfaces": f"{address}:{PEER_PORT}s"}
+        pack: Any = PLAIN | {"listen_interfaces": f"{address}:{PEER_PORT}s"}
     else:
         pack = dict(settings_pack(SessionSettings(listen_host=address, listen_port=PEER_PORT)))
         del pack["alert_mask"]
@@ -73,7 +73,9 @@ def _resume(torrents: list[lt.torrent_handle]) -> None:
 def _add(session: lt.session, order: dict[str, Any], path: str) -> lt.torrent_handle:
     params = lt.load_torrent_buffer(Path(path).read_bytes())
     params.save_path = order["folder"]
-    params.trackers = [order["tracker"]]
+    web_seeds = order.get("web_seeds", [])
+    params.trackers = [] if web_seeds else [order["tracker"]]
+    params.url_seeds = web_seeds
     params.flags &= ~lt.torrent_flags.auto_managed
     params.flags |= lt.torrent_flags.paused
     if order["complete"]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from tests.bench.report import Figure, figure
-from tests.bench.swarm.scenario import NGINX, PLAIN, VARIANTS, Scenario
+from tests.bench.swarm.scenario import ALL_VARIANTS, NGINX, PLAIN, Scenario
 
 Samples = Sequence[Sequence[float]]
 """(seconds since the start, bytes until then, …), in order."""
@@ -110,7 +110,7 @@ def figures(scenario: Scenario, outcomes: Mapping[str, Sequence[Outcome]]) -> li
         found.append(Figure(name("bound with one copy"), round(one_copy_s, 1), "s"))
     plain = outcomes.get(PLAIN, ())
     nginx = outcomes.get(NGINX, ())
-    for variant in VARIANTS:
+    for variant in ALL_VARIANTS:
         runs = outcomes.get(variant, ())
         if not runs:
             continue

@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterator
 from typing import IO, Any
 
+from client_lib.wire.web_seeds import WEB_SEED_FOLDER
 from tests.bench.swarm import https_customer
 from tests.bench.swarm.announcing import PORT as TRACKER_PORT
 from tests.bench.swarm.network import SEEDER, TRACKER, Lines
 from tests.bench.swarm.outcome import Outcome, slowest_bytes_s
 from tests.bench.swarm.process import PEER_PORT
-from tests.bench.swarm.scenario import NGINX, PLAIN
+from tests.bench.swarm.scenario import BALANCED, NGINX, PLAIN, WEB_SEED
 from tests.bench.swarm.stage import TRACKS, Stage
 
 _PREPARING_S = 60.0
@@ -191,7 +192,9 @@ def _seeder_order(stage: Stage, lines: Lines, variant: str) -> dict[str, Any]:
         "stays_s": None,
         "torrents": [str(stage.torrent(release)) for release in scenario.releases],
         "folder": str(stage.origin),
-        "policy": variant,
+        "policy": BALANCED if variant == WEB_SEED else variant,
+        "host": str(stage.credential(lines.tracker)),
+        "web_seed_port": https_customer.PORT if variant == WEB_SEED else None,
         "upload_limit_bytes_s": round(scenario.seeder_bytes_s) if scenario.limited else 0,
     }
 
@@ -209,6 +212,9 @@ def _customer_order(stage: Stage, lines: Lines, variant: str, number: int) -> di
         "torrents": [str(stage.torrent(release))],
         "folder": str(folder),
         "ca": str(stage.ca),
+        "web_seeds": [f"https://{SEEDER}:{https_customer.PORT}/{WEB_SEED_FOLDER}/"]
+        if variant == WEB_SEED
+        else [],
         "server": SEEDER,
         "url": f"https://{SEEDER}:{https_customer.PORT}/{release.name}/[00-{TRACKS - 1:02}].flac",
     }

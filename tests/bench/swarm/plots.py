@@ -7,7 +7,16 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from tests.bench.swarm.outcome import Outcome
-from tests.bench.swarm.scenario import BALANCED, FAST, NGINX, PLAIN, THRIFTY, VARIANTS, Scenario
+from tests.bench.swarm.scenario import (
+    ALL_VARIANTS,
+    BALANCED,
+    FAST,
+    NGINX,
+    PLAIN,
+    THRIFTY,
+    WEB_SEED,
+    Scenario,
+)
 
 _WIDTH, _HEIGHT = 760, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 500, 50, 310
@@ -19,6 +28,7 @@ _COLOURS = {
     FAST: "#a6611a",
     PLAIN: "#762a83",
     NGINX: "#444444",
+    WEB_SEED: "#bf812d",
 }
 _DASHES = ("6 4", "2 3")
 _TICKS = 5
@@ -38,7 +48,7 @@ def _picture(scenario: Scenario, outcomes: Mapping[str, Sequence[Outcome]]) -> I
             statistics.median(run.offload(scenario) for run in runs),
             statistics.median(run.last_s for run in runs),
         )
-        for variant in VARIANTS
+        for variant in ALL_VARIANTS
         if (runs := outcomes.get(variant))
     }
     bounds = [("nobody can be faster", scenario.fastest_s)]

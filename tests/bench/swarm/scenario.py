@@ -17,8 +17,11 @@ _MB = 1_000_000
 THRIFTY, BALANCED, FAST = "thrifty", "balanced", "fast"
 PLAIN: Final = "plain libtorrent"
 NGINX: Final = "nginx"
+WEB_SEED: Final = "web seed"
 VARIANTS = (THRIFTY, BALANCED, FAST, PLAIN, NGINX)
 """Our node with each policy, libtorrent's defaults on both sides, HTTPS to everybody."""
+ALL_VARIANTS = (*VARIANTS, WEB_SEED)
+"""Also our node's web seed alone, for a customer who meets nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,11 @@ class Scenario:
     def simultaneous(self) -> bool:
         """Whether all come at once, and the bounds are those of the literature."""
         return all(buyer.arrives_s == 0 for buyer in self.buyers)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """What there is to compare. Several customers of a web seed alone would be nginx's."""
+        return ALL_VARIANTS if len(self.buyers) == 1 else VARIANTS
 
     @property
     def catalogue_bytes(self) -> int:

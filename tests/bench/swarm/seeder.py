@@ -1,4 +1,7 @@
-"""The seeder of a benchmark: our node's listener and policy on some releases, without services."""
+"""The seeder of a benchmark: our node's listener and policy on some releases, without services.
+
+Or its web seed alone.
+"""
 
 import json
 import random
@@ -19,6 +22,7 @@ from seeder.peers.listener import Listener
 from seeder.peers.pace import Pace
 from seeder.peers.swarm import Swarm
 from seeder.piece_memory import PieceMemory
+from seeder.web_seed.server import WebSeed
 from tests.bench.swarm.process import PEER_PORT, Diary, say_ready, wait_start
 from tests.pki import utc_now
 
@@ -36,19 +40,24 @@ async def main(order: dict[str, Any]) -> None:
         return swarms.get(name)
 
     pace = Pace(order["upload_limit_bytes_s"])
-    listener = Listener(
-        mutual_server_context(Path(order["credential"] + ".pem"), torrents[0].ssl_cert),
-        find_swarm=find,
-        gate=Gate(lambda _: False, lambda _: True, utc_now),
-        pace=pace,
-        max_connections=1_000,
-    )
+    gate = Gate(lambda _: False, lambda _: True, utc_now)
+    web_seed_port, ca = order.get("web_seed_port"), torrents[0].ssl_cert
+    serving: Listener | WebSeed
+    if web_seed_port is None:
+        context = mutual_server_context(Path(order["credential"] + ".pem"), ca)
+        serving = Listener(context, find_swarm=find, gate=gate, pace=pace, max_connections=1_000)
+    else:
+        context = mutual_server_context(Path(order["host"] + ".pem"), ca)
+        serving = WebSeed(context, find_swarm=find, gate=gate, pace=pace, max_connections=1_000)
 
     def uploaded_bytes() -> int:
+        if isinstance(serving, WebSeed):
+            return serving.sent_bytes
         return sum(swarm.counters.uploaded_bytes for swarm in swarms.values())
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listener.serve, await open_sockets(order["address"], PEER_PORT))
+        port = web_seed_port or PEER_PORT
+        nursery.start_soon(serving.serve, await open_sockets(order["address"], port))
         say_ready()
         diary = Diary(order, await trio.to_thread.run_sync(wait_start, order))
         while not diary.over():

@@ -2,12 +2,14 @@
 
 import dataclasses
 import datetime as dt
+import functools
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from client_lib.errors import DownloadError, MetainfoError, StorageError, UsageError
 from client_lib.swarm.session import open_session
@@ -346,3 +348,41 @@ async def test_paused_torrent_rests_and_resumes(album: Album, tmp_path: Path) ->
             torrent.resume()
             torrent.connect(HOST, seed.port)
             await torrent.wait_complete()
+
+
+async def test_a_torrent_that_was_left_stays_until_its_tracker_has_answered(
+    album: Album, tmp_path: Path
+) -> None:
+    """Otherwise libtorrent 2.1.1 crashes: two of four runs with 200 albums."""
+    called, hangs_up, back = trio.Event(), trio.Event(), trio.Event()
+
+    async def say_nothing(stream: trio.SocketStream) -> None:
+        async with stream:
+            called.set()
+            await hangs_up.wait()
+
+    async def add_again() -> None:
+        again = await session.add(what)
+        assert again is not torrent
+        back.set()
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            serve = functools.partial(trio.serve_tcp, host=HOST)
+            (listener,) = await nursery.start(serve, say_nothing, 0)
+            port = listener.socket.getsockname()[1]
+            url = f"https://localhost:{port}/announce/x"
+            async with open_session(settings()) as session:
+                what = dataclasses.replace(
+                    album.add(tmp_path / "a", album.licence()), trackers=((url,),)
+                )
+                torrent = await session.add(what)
+                await called.wait()
+                await session.remove(torrent)
+                assert torrent.talks_to_trackers
+                nursery.start_soon(add_again)
+                await trio.testing.wait_all_tasks_blocked()
+                assert not back.is_set()
+                hangs_up.set()
+                await back.wait()
+            nursery.cancel_scope.cancel()

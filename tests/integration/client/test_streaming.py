@@ -1,15 +1,12 @@
 """Listening while it downloads: what is played comes first, whatever the rest of the album does."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
 from client_lib.errors import UsageError
 from client_lib.wire.licence import LicenceId
-from tests.architecture.documents import ROOT, blocks
-from tests.integration.client.market import market
 from tests.integration.client.rig import Album, seeding
 from tests.integration.client.shop import Shop, called_by, customer
 from tests.integration.client.streaming_rig import SIZES, playing, read, torrent_of
@@ -79,26 +76,6 @@ async def test_play_first_fetches_in_listening_order(tmp_path: Path) -> None:
         while not set(sixth) <= torrent.pieces.verified:
             await torrent.wait_change()
         assert at.verified_bytes < 8_050_000 // 2
-
-
-async def test_documented_player_plays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (code,) = [
-        block.text
-        for block in blocks(ROOT / "docs" / "how-to" / "listen.md")
-        if block.language == "python"
-    ]
-    names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 - our own document
-    monkeypatch.chdir(tmp_path)
-    with trio.fail_after(PATIENCE_S):
-        async with (
-            market(tmp_path / "market", [{"1.flac": 300_000, "2.flac": 9}]) as shop,
-            shop.customer(tmp_path / "one") as client,
-        ):
-            await names["play"](client, shop.licences[0].name)
-    assert capsys.readouterr().out.split("\n")[-2].startswith("300000 ")
 
 
 async def test_peers_alone_are_asked_for_what_is_played(tmp_path: Path) -> None:
