@@ -68,6 +68,8 @@ class Customer:
     """Pieces that we gave it, that it has, and nobody else."""
     told: bytearray = field(default_factory=bytearray)
     """1 for each piece that it was ever told of: only those may it ask for."""
+    picky: bool = False
+    """Whether it left what it was given: it wants some of the files only, and chooses itself."""
     in_need: bool = False
     behind: bool = False
     """Whether it misses more than the average of those who miss something."""
@@ -206,6 +208,8 @@ class Spread:
         granted: list[int] = []
         if customer not in self.customers or customer.complete:
             return granted
+        if customer.picky:
+            return self._tell_all(customer)
         alone = self._leechers == 1  # nobody to pass anything on to
         while len(customer.given) < self._window:
             piece = None
@@ -265,6 +269,8 @@ class Spread:
             elsewhere = customer.elsewhere_bytes - customer.window_elsewhere_bytes
             customer.elsewhere_bytes_s = elsewhere / elapsed_s
             customer.in_need = customer.gain_bytes_s < self._tuning.floor_bytes_s
+            if spare and not gained and customer.given:
+                self._let_choose(customer)
             customer.window_began_s, customer.window_gained_bytes = now_s, customer.gained_bytes
             customer.window_elsewhere_bytes = customer.elsewhere_bytes
 
@@ -275,6 +281,25 @@ class Spread:
         if piece not in customer.given:
             customer.elsewhere_bytes += size_bytes
             self.elsewhere_bytes += size_bytes
+
+    def _let_choose(self, customer: Customer) -> None:
+        customer.picky = True
+        for piece in customer.given:
+            self._under_way[piece] -= 1
+        self._fresh.extend(
+            piece for piece in customer.given if self._is_ours(piece) and not self._is_stale(piece)
+        )
+        customer.given.clear()
+
+    def _tell_all(self, customer: Customer) -> list[int]:
+        told = [
+            piece
+            for piece in range(len(self._sizes))
+            if not (customer.told[piece] or customer.have[piece] or piece in self._withheld)
+        ]
+        for piece in told:
+            customer.told[piece] = 1
+        return told
 
     @property
     def worth(self) -> float:

@@ -69,7 +69,12 @@ def licence_leaf(pki: SwarmPki, torrent: Metainfo, number: int = 1) -> Leaf:
 
 @contextlib.asynccontextmanager
 async def customer(
-    torrent: bytes, leaf: Leaf, save_path: Path, *, upload_limit_bytes_s: int = 0
+    torrent: bytes,
+    leaf: Leaf,
+    save_path: Path,
+    *,
+    upload_limit_bytes_s: int = 0,
+    wanted: frozenset[int] | None = None,
 ) -> AsyncIterator[tuple[Session, Torrent]]:
     """A libtorrent customer without a tracker."""
     save_path.mkdir(exist_ok=True)
@@ -82,7 +87,9 @@ async def customer(
         )
     ) as session:
         added = await session.add(
-            AddTorrent(torrent, save_path, leaf.certificate_pem, leaf.key_pem, trackers=())
+            AddTorrent(
+                torrent, save_path, leaf.certificate_pem, leaf.key_pem, trackers=(), wanted=wanted
+            )
         )
         yield session, added
 

@@ -178,3 +178,18 @@ async def test_renewed_certificate_admits_customers_after_the_old_one_expired(
             async with customer(torrent, leaf, rig.root / "d") as (_, own):
                 own.connect(HOST, serving.port)
                 await own.wait_complete()
+
+
+async def test_customer_who_wants_one_file_only_gets_it(rig: NodeRig) -> None:
+    torrent = await rig.publish(size_bytes=16_000_000)
+    meta = Metainfo.from_bytes(torrent)
+    leaf = licence_leaf(rig.licensing.pki, meta)
+    (wanted,) = [i for i, file in enumerate(meta.files) if file.path == ("02.flac",)]
+    with trio.fail_after(PATIENCE_S):
+        async with (
+            rig.node() as serving,
+            customer(torrent, leaf, rig.root / "c", wanted=frozenset({wanted})) as (_, own),
+        ):
+            own.connect(HOST, serving.port)
+            await own.wait_complete()
+            await eventually(lambda: serving.uploaded_bytes == meta.files[wanted].length_bytes)

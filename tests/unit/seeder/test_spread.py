@@ -175,6 +175,21 @@ def test_swarms_with_somebody_who_starves_come_first() -> None:
     assert lonely.worth < crowded.worth
 
 
+def test_who_leaves_what_it_is_given_may_choose_itself() -> None:
+    swarm = spread(40, unspread=40)
+    customer = swarm.join(0.0)
+    given_pieces = set(swarm.grant(customer))
+    swarm.measure(5.0, spare=True)
+    assert customer.picky
+    assert set(swarm.grant(customer)) == set(range(40)) - given_pieces
+    assert all(swarm.may_ask(customer, piece) for piece in range(40))
+    assert swarm.grant(customer) == []
+    other = swarm.join(5.0)
+    while granted := swarm.grant(other):  # what it left is fresh again
+        swarm.gained(other, granted)
+    assert other.complete
+
+
 @given(st.data())
 def test_invariants_hold_whatever_customers_do(data: st.DataObject) -> None:
     pieces = data.draw(st.integers(1, 30), label="pieces")
