@@ -77,6 +77,7 @@ async def test_every_customer_of_a_flash_crowd_finishes_when_one_node_of_three_i
         busiest, _ = max(nodes, key=lambda node: uploaded_bytes(node[1]))
         await kill(busiest)
         finished = [await get.wait_event("finished") for get in crowd]
-        assert sum(uploaded_bytes(data) > 0 for _, data in nodes) >= 2
+        while sum(uploaded_bytes(data) > 0 for _, data in nodes) < 2:
+            await trio.sleep(0.1)  # a node writes its status every second
     for event in finished:
         assert digests(Path(event["folder"])) == digests(album)
