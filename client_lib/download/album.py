@@ -111,10 +111,10 @@ class AlbumDownload:
                 try:
                     await self._take_part(torrent, member, place)
                 finally:
+                    if self.listening is not None:
+                        self.listening.close()
                     await self._leave(torrent)
             finally:
-                if self.listening is not None:
-                    self.listening.close()
                 self._torrent = self.listening = None
                 around.space.release(self._licence.licence_id)
             if place.is_complete or not place.replaces:

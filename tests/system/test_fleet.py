@@ -10,6 +10,7 @@ import trio
 from client_lib.durable import write_secret
 from docs.demo.customers import buy
 from docs.demo.services import Network, open_network, run, service
+from tests.integration.seeder.rig import eventually
 from tests.system.shop import RELEASE, digests, getting, kill, publish, write_album
 
 MB = 1_000_000
@@ -77,7 +78,7 @@ async def test_every_customer_of_a_flash_crowd_finishes_when_one_node_of_three_i
         busiest, _ = max(nodes, key=lambda node: uploaded_bytes(node[1]))
         await kill(busiest)
         finished = [await get.wait_event("finished") for get in crowd]
-        while sum(uploaded_bytes(data) > 0 for _, data in nodes) < 2:
-            await trio.sleep(0.1)  # a node writes its status every second
+        # A node writes its status every second.
+        await eventually(lambda: sum(uploaded_bytes(data) > 0 for _, data in nodes) >= 2)
     for event in finished:
         assert digests(Path(event["folder"])) == digests(album)
