@@ -90,10 +90,16 @@ class Rig:
         folder = self._root / f"customer-{self._downloads}"
         stops = {who: folder / f"{who}.stop" for who in ("seeder", "customer")}
         folder.mkdir()
-        common = {"torrent": str(self._root / "album.torrent")}
+        common = {
+            "torrents": [str(self._root / "album.torrent")],
+            "arrives_s": 0.0,
+            "stays_s": None,
+            "deadline_s": 120.0,
+        }
         node = common | {
             "folder": str(self._root / "origin"),
             "policy": "fast",
+            "upload_limit_bytes_s": 0,
             "credential": str(self._root / "seeder"),
             "address": SERVER,
             "stop": str(stops["seeder"]),
@@ -106,7 +112,6 @@ class Rig:
             "credential": str(self._root / "customer"),
             "address": CUSTOMER,
             "peers": [SERVER],
-            "start_at": 0.0,
             "stop": str(stops["customer"]),
             "report": str(folder / "customer.json"),
         }
@@ -114,14 +119,19 @@ class Rig:
         with _running(SERVER_CORE, module, SERVER, PORT, stops["seeder"]) as server:
             command = [sys.executable, "-m", "tests.bench.swarm.customer"]
             before_s, before_cpu_s = time.time(), server.cpu_s()
-            customer["start_at"] = before_s
             with subprocess.Popen(
                 ["taskset", "-c", str(LOAD_CORE), *command, json.dumps(customer)],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
             ) as process:
+                assert process.stdin is not None
                 assert process.stdout is not None
-                took_s = float(process.stdout.readline())
+                process.stdin.write(f"{before_s}\n")
+                process.stdin.flush()
+                while (said := process.stdout.readline()) != "complete\n":
+                    assert said, "the customer died"
+                took_s = time.time() - before_s
                 took_cpu_s = server.cpu_s() - before_cpu_s
                 stops["customer"].touch()
         return Served(self._megabytes / took_cpu_s, self._megabytes / took_s)
@@ -157,8 +167,13 @@ class Rig:
 def _running(
     core: int, command: list[str], address: str, port: int, stop: Path | None
 ) -> Iterator[Server]:
-    process = subprocess.Popen(["taskset", "-c", str(core), *command])
+    process = subprocess.Popen(
+        ["taskset", "-c", str(core), *command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     try:
+        assert process.stdin is not None
+        process.stdin.write(f"{time.time()}\n".encode())  # our node waits for a common start
+        process.stdin.flush()
         _wait_for(address, port, process)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
         yield Server(port, [process.pid, *map(int, children.split())])

@@ -47,6 +47,8 @@ def main(order: dict[str, Any]) -> None:
     diary = Diary(order, wait_start(order))
     if not order["complete"]:
         _resume(torrents)
+        for peer in order.get("peers", []):  # where there is no tracker to name them
+            torrents[0].connect_peer((peer, PEER_PORT))
     while not diary.over():
         if diary.due():
             diary.note(*_moved(torrents, order))
@@ -74,7 +76,7 @@ def _add(session: lt.session, order: dict[str, Any], path: str) -> lt.torrent_ha
     params = lt.load_torrent_buffer(Path(path).read_bytes())
     params.save_path = order["folder"]
     web_seeds = order.get("web_seeds", [])
-    params.trackers = [] if web_seeds else [order["tracker"]]
+    params.trackers = [order["tracker"]] if "tracker" in order and not web_seeds else []
     params.url_seeds = web_seeds
     params.flags &= ~lt.torrent_flags.auto_managed
     params.flags |= lt.torrent_flags.paused
