@@ -12,7 +12,7 @@ from client_lib.wire.licensing_api import LicenceRecord
 from tests.unit.client_lib.download.licences import licence
 
 ALBUMS, ROUNDS = 1_000, 10
-MOST_BYTES = 3_000_000  # 1.6 MB when this was written
+MOST_BYTES = 3_000_000
 MOST_GROWTH = 1.05
 
 
