@@ -7,6 +7,10 @@ from pathlib import Path
 
 from client_lib.errors import StorageError
 
+_ATTEMPTS = 5
+"""OpenSSL opens the file twice. Between the two, another process of the same folder may have put
+its own in place, as two licensing services that start together do."""
+
 
 def mutual_server_context(credential_file: Path, swarm_ca_pem: str) -> ssl.SSLContext:
     """Server side of mTLS: only peers with a certificate of the swarm CA finish the handshake.
@@ -61,7 +65,13 @@ def load_credential(
 ) -> None:
     """(Re)load key and certificate into a context. Raises StorageError naming the file."""
     try:
-        context.load_cert_chain(credential_file, password=passphrase)
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                context.load_cert_chain(credential_file, password=passphrase)
+                break
+            except ssl.SSLError as error:
+                if error.reason != "KEY_VALUES_MISMATCH" or not left:
+                    raise
     except (OSError, ssl.SSLError) as error:
         raise StorageError(
             f"cannot use {credential_file}: {error.strerror or 'not a PEM key and certificate'}"
