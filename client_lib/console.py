@@ -1,9 +1,9 @@
-"""What the four commands have in common: exit codes, one-line errors, tables or JSON."""
+"""What the commands have in common: exit codes, one-line errors, tables or JSON."""
 
 import sys
 import unicodedata
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import cyclopts
 import msgspec
@@ -12,9 +12,12 @@ import trio
 from client_lib.errors import AlbumswarmError, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+
+Status = TypeVar("Status")
 
 EXIT_INTERRUPTED = 130
+_WATCHED_EVERY_S = 2.0
 
 
 def new_app(name: str, help_text: str, version: str) -> cyclopts.App:
@@ -119,6 +122,36 @@ def human_console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+async def show_status(
+    read: Callable[[], Awaitable[Status]],
+    rendered: Callable[[Status], "RenderableType"],
+    *,
+    watch: bool,
+    json: bool,
+) -> None:
+    """Show a status once, or with `watch` every two seconds until interrupted.
+
+    As one JSON object a line, or `rendered` for a terminal.
+    """
+    status = await read()
+    if json:
+        print_json(status)
+        while watch:
+            await trio.sleep(_WATCHED_EVERY_S)
+            print_json(await read())
+        return
+    console = human_console()
+    if not watch:
+        console.print(rendered(status))
+        return
+    from rich.live import Live
+
+    with Live(rendered(status), console=console, auto_refresh=False) as live:
+        while True:
+            await trio.sleep(_WATCHED_EVERY_S)
+            live.update(rendered(await read()), refresh=True)
 
 
 def arguments_or_input(arguments: tuple[str, ...], what: str) -> tuple[str, ...]:

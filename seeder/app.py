@@ -19,8 +19,9 @@ from client_lib.errors import (
 )
 from client_lib.locking import locked_file
 from client_lib.nursery import open_quiet_nursery
+from client_lib.service.exposition import serve_metrics
+from client_lib.service.metrics import Exposition
 from client_lib.transport.credential import Credential, obtain_credential
-from client_lib.transport.exposition import serve_metrics
 from client_lib.transport.licensing_client import LicensingClient, open_licensing
 from client_lib.transport.listening import open_sockets
 from client_lib.transport.revocations import RevocationFeed
@@ -33,7 +34,7 @@ from seeder.config import SeederConfig
 from seeder.control import serve_questions
 from seeder.draining import forget_order, read_order
 from seeder.fleet import Fleet
-from seeder.metrics import Metrics
+from seeder.metrics import families
 from seeder.node import Node, Policy
 from seeder.observer import Observer
 from seeder.origins.bucket import BucketOrigin
@@ -226,11 +227,11 @@ async def _show(
     )
     if metrics_address is None:
         return {}
-    metrics = Metrics()
+    written = Exposition(families)
 
     async def exposition() -> bytes:
         await trio.lowlevel.checkpoint()
-        return metrics.exposition(observer.status())
+        return written(observer.status())
 
     sockets = await open_sockets(*metrics_address)
     nursery.start_soon(serve_metrics, sockets, exposition)

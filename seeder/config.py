@@ -9,7 +9,7 @@ import msgspec
 from client_lib.config import load_config
 from client_lib.durable import read_text
 from client_lib.errors import UsageError
-from client_lib.transport.exposition import loopback_address
+from client_lib.service.exposition import loopback_address
 from client_lib.wire.certificates import load_certificate
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}

@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from client_lib.errors import StorageError, UnreachableError
-from client_lib.transport.control import CONTROL_SOCKET, ask_control, serve_control
+from client_lib.service.control import CONTROL_SOCKET, ask_control, serve_control
 from seeder.draining import DrainOrder, DrainState
 from seeder.node import Node
 from seeder.peers.listener import Listener

@@ -1,5 +1,6 @@
 """`albumswarm-tracker`: the command line of the tracker."""
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,13 @@ import trio
 
 from client_lib import __version__
 from client_lib.config import load_config
-from client_lib.console import new_app, run_app
+from client_lib.console import new_app, run_app, show_status
 from client_lib.errors import UsageError
-from client_lib.service import configure_logs, run_until_signalled
+from client_lib.service.process import configure_logs, run_until_signalled
 from tracker.app import serve as serve_tracker
-from tracker.cli.status import show_status
+from tracker.cli.status import rendered
 from tracker.config import MAX_WORKERS, TrackerConfig
+from tracker.operating.control import tracker_status
 from tracker.workers import STOPPING_S, WorkerFailed, serve_as_worker, supervise
 
 app = new_app("albumswarm-tracker", "Introduces licensed peers to each other.", __version__)
@@ -132,7 +134,9 @@ async def status(
         One object a line instead of tables.
     """
     settings = effective_config(config, {"data": data})
-    await show_status(settings.data, watch=watch, json=json)
+    await show_status(
+        functools.partial(tracker_status, settings.data), rendered, watch=watch, json=json
+    )
 
 
 @app.command(show=False)

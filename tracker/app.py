@@ -15,7 +15,8 @@ import trio
 
 from client_lib.durable import private_folder, read_text
 from client_lib.errors import AlbumswarmError, ConfigError
-from client_lib.transport.exposition import serve_metrics
+from client_lib.service.exposition import serve_metrics
+from client_lib.service.metrics import Exposition
 from client_lib.transport.licensing_client import open_licensing
 from client_lib.transport.listening import open_sockets
 from client_lib.transport.revocations import RevocationFeed, RevocationSource
@@ -24,7 +25,7 @@ from client_lib.wire.certificates import certificate_pem
 from tracker.accounting.ledger import Ledger, open_accounting
 from tracker.config import TrackerConfig, parse_address
 from tracker.operating.control import serve_status
-from tracker.operating.metrics import Metrics
+from tracker.operating.metrics import families
 from tracker.operating.observer import Observer
 from tracker.parts import Parts, session_s, wire
 from tracker.serving.doors import MutualTlsDoor, PlainDoor
@@ -182,11 +183,11 @@ async def _shown(
     if not config.metrics_listen:
         return {}
     sockets = await open_sockets(*parse_address("metrics_listen", config.metrics_listen))
-    metrics = Metrics()
+    written = Exposition(families)
 
     async def exposition() -> bytes | None:
         try:
-            return metrics.exposition(await observer.status())
+            return written(await observer.status())
         except AlbumswarmError as error:
             structlog.get_logger().error("metrics-failed", reason=str(error))
             return None

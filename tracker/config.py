@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from client_lib.errors import ConfigError
-from client_lib.transport.exposition import loopback_address
+from client_lib.service.exposition import loopback_address
 
 DEFAULT_PORT = 8_444
 MAX_WORKERS = 64

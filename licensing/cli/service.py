@@ -9,7 +9,7 @@ import msgspec
 from client_lib.console import print_text
 from client_lib.errors import UsageError
 from client_lib.passphrase import environment_passphrase, read_passphrase
-from client_lib.service import configure_logs, run_until_signalled
+from client_lib.service.process import configure_logs, run_until_signalled
 from licensing.cli.root import Several, app
 from licensing.config import DEFAULT_DATA, LicensingConfig, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder, found, random_serial

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from client_lib.transport.exposition import MEDIA_TYPE
+from client_lib.service.exposition import MEDIA_TYPE
 from licensing.metrics import Metrics
 from licensing.services import Services
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import trio
 
-from client_lib.service import configure_logs, run_until_signalled
+from client_lib.service.process import configure_logs, run_until_signalled
 from seeder import app as service
 from seeder.cli.root import (
     NO_COMMON,

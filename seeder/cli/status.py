@@ -1,21 +1,18 @@
 """Show what a node is doing."""
 
 import datetime as dt
-from pathlib import Path
 
 import trio
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from client_lib.console import human_console, print_json, printable
+from client_lib.console import printable, show_status
 from seeder.cli.root import NO_COMMON, CommonOptions, Flag, app
 from seeder.config import configure
 from seeder.status import NodeState, NodeStatus, ReleaseStatus, read_status
 
-_EVERY_S = 2.0
 _SHOWN_RELEASES = 20
 _OLD_S = 10.0
 
@@ -39,27 +36,14 @@ async def status_command(
         Print it as JSON, one object a line; docs/how-to/run-seeder.md has its members.
     """
     data = configure(common.config, data=common.data, origin=common.origin).data_folder
-    status = await _read(data)
-    if json:
-        print_json(status)
-        while watch:
-            await trio.sleep(_EVERY_S)
-            print_json(await _read(data))
-        return
-    console = human_console()
-    if not watch:
-        console.print(rendered(status, dt.datetime.now(dt.UTC)))
-        return
-    with Live(
-        rendered(status, dt.datetime.now(dt.UTC)), console=console, auto_refresh=False
-    ) as live:
-        while True:
-            await trio.sleep(_EVERY_S)
-            live.update(rendered(await _read(data), dt.datetime.now(dt.UTC)), refresh=True)
 
+    async def read() -> NodeStatus:
+        return await trio.to_thread.run_sync(read_status, data)
 
-async def _read(data: Path) -> NodeStatus:
-    return await trio.to_thread.run_sync(read_status, data)
+    def now_rendered(status: NodeStatus) -> RenderableType:
+        return rendered(status, dt.datetime.now(dt.UTC))
+
+    await show_status(read, now_rendered, watch=watch, json=json)
 
 
 def rendered(status: NodeStatus, now: dt.datetime) -> RenderableType:

@@ -1,43 +1,16 @@
-"""`albumswarm-tracker status`: how all workers are doing, for people or as JSON."""
+"""What `albumswarm-tracker status` shows on a terminal: how all workers are doing."""
 
 import datetime as dt
-from pathlib import Path
 
-import trio
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from client_lib.console import human_console, print_json, printable
-from tracker.operating.control import tracker_status
+from client_lib.console import printable
 from tracker.operating.status import Moved, TrackerStatus
 
-_EVERY_S = 2.0
 _SHOWN_FLAGS = 10
-
-
-async def show_status(data: Path, *, watch: bool, json: bool) -> None:
-    """Print the status once, or again and again until interrupted.
-
-    Raises UnreachableError when no tracker serves from `data`.
-    """
-    status = await tracker_status(data)
-    if json:
-        print_json(status)
-        while watch:
-            await trio.sleep(_EVERY_S)
-            print_json(await tracker_status(data))
-        return
-    console = human_console()
-    if not watch:
-        console.print(rendered(status))
-        return
-    with Live(rendered(status), console=console, auto_refresh=False) as live:
-        while True:
-            await trio.sleep(_EVERY_S)
-            live.update(rendered(await tracker_status(data)), refresh=True)
 
 
 def rendered(status: TrackerStatus) -> RenderableType:

@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from client_lib.errors import AlbumswarmError, UnreachableError
-from client_lib.transport.control import CONTROL_SOCKET, ask_control, serve_control
+from client_lib.service.control import CONTROL_SOCKET, ask_control, serve_control
 from tracker.operating.status import TrackerStatus, WorkerStatus, merged
 
 _MAX_STATUS_BYTES = 8 << 20

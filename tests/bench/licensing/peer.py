@@ -12,7 +12,7 @@ import trio
 from litestar import Litestar, post
 from litestar.params import JSONBody
 
-from client_lib.service import configure_logs, run_until_signalled
+from client_lib.service.process import configure_logs, run_until_signalled
 from client_lib.wire.licensing_api import RedemptionRequest
 from licensing.config import load_licensing_config
 from licensing.https import bind_sockets, listen_now, new_server_context

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trio
 
-from client_lib.service import configure_logs, run_until_signalled
+from client_lib.service.process import configure_logs, run_until_signalled
 from client_lib.wire import certificates
 from tests.integration.tracker.rig import FakeLicensing
 from tests.pki import SwarmPki

@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from client_lib.transport.control import CONTROL_SOCKET, ask_control
+from client_lib.service.control import CONTROL_SOCKET, ask_control
 from client_lib.wire.metainfo import Metainfo
 from seeder.status import read_status, totals_so_far
 from tests.integration.seeder.rig import HOST, PATIENCE_S, customer, eventually, make_album

@@ -4,10 +4,11 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from client_lib.service.metrics import Exposition
 from client_lib.wire.demand import FleetMember
 from tracker.accounting.amounts import Amounts
 from tracker.cli.status import rendered
-from tracker.operating.metrics import Metrics
+from tracker.operating.metrics import families
 from tracker.operating.status import (
     CrlStatus,
     Day,
@@ -109,7 +110,7 @@ def test_people_see_all_that_matters() -> None:
 
 
 def test_metrics_tell_the_same() -> None:
-    text = Metrics().exposition(WORKER).decode()
+    text = Exposition(families)(WORKER).decode()
     for line in (
         'albumswarm_tracker_announces_total{role="licence"} 70.0',
         'albumswarm_tracker_refusals_total{reason="revoked"} 2.0',
@@ -124,4 +125,4 @@ def test_metrics_tell_the_same() -> None:
         assert line in text.splitlines()
     assert "process_resident_memory_bytes" in text
     without = msgspec.structs.replace(WORKER, crl=CrlStatus(None, 0, None, False))
-    assert "crl_age_seconds" not in Metrics().exposition(without).decode()
+    assert "crl_age_seconds" not in Exposition(families)(without).decode()

@@ -1,4 +1,4 @@
-"""What the three services have in common as processes: logs and stopping on signals."""
+"""A service as a process: its logs, and stopping on signals."""
 
 import logging
 import signal
