@@ -1,6 +1,6 @@
 """A download's events as JSON lines, for programs."""
 
-from client_lib.cli.answers import event_line, summary_line
+from client_lib.cli.event_lines import event_line, summary_line
 from client_lib.console import print_json
 from client_lib.download import events
 from client_lib.download.summary import JobSummary

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from client_lib.cli.answers import ANSWERS, EVENTS, ErrorSaid, Summary, event_name
+from client_lib.cli.answers import ANSWERS
+from client_lib.cli.event_lines import EVENTS, ErrorSaid, Summary, event_name
 from client_lib.console import print_text
 
 

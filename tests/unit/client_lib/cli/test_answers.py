@@ -10,8 +10,9 @@ import jsonschema_rs
 import msgspec
 import pytest
 
-from client_lib.cli.answers import ANSWERS, EVENTS, event_line, event_name, summary_line
+from client_lib.cli.answers import ANSWERS
 from client_lib.cli.app import COMMANDS, QUEUE_COMMANDS
+from client_lib.cli.event_lines import EVENTS, event_line, event_name, summary_line
 from client_lib.cli.schema import schema
 from client_lib.download import events
 from client_lib.download.summary import JobSummary
