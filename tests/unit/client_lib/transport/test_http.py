@@ -270,9 +270,13 @@ async def test_service_is_told_nothing_before_it_proves_its_name_and_ca(
 
 
 async def test_plain_server_is_not_spoken_to() -> None:
+    async def answer_anything(stream: trio.abc.Stream) -> None:
+        await stream.receive_some(1)
+        await stream.send_all(OK)
+
     with trio.fail_after(30):
         async with (
-            raw_server(saying(OK), None) as port,
+            raw_server(answer_anything, None) as port,
             open_http(client_context(PKI.ca_pem)) as http,
         ):
             with pytest.raises(UnreachableError):
