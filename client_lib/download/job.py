@@ -245,6 +245,7 @@ async def running_job(
             for task in tasks:
                 nursery.start_soon(task)
             nursery.start_soon(job._run, requests)
+            await job._keeper.saved()  # what is to be fetched is told, whatever ends us now
             yield
             nursery.cancel_scope.cancel()
     finally:

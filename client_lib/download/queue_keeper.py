@@ -23,6 +23,7 @@ class QueueKeeper:
         self._written = 0
         self._wanted = 0
         self._failure: StorageError | None = None
+        self._stopped = False
         self._wake = trio.Event()
         self._done = trio.Event()
 
@@ -35,12 +36,18 @@ class QueueKeeper:
         self._wake.set()
 
     async def saved(self) -> None:
-        """Write the queue now, and return when it is on disk. Raises StorageError."""
+        """Write the queue now, and return when it is on disk. Raises StorageError.
+
+        Also when the download has ended meanwhile, and with it `run`.
+        """
         self._version += 1
         mine = self._wanted = self._version
         self._wake.set()
         await trio.lowlevel.checkpoint()
         while self._written < mine:
+            if self._stopped:
+                await self._write()
+                return
             await self._done.wait()
             if self._failure is not None and self._written < mine:
                 raise self._failure
@@ -53,6 +60,13 @@ class QueueKeeper:
 
     async def run(self) -> None:
         """Write whenever something changed, for ever. What cannot be written is tried again."""
+        try:
+            await self._keep_writing()
+        finally:
+            self._stopped = True
+            self._done.set()
+
+    async def _keep_writing(self) -> None:
         while True:
             with trio.move_on_after(math.inf if self._failure is None else _RETRY_S):
                 await self._wake.wait()
@@ -62,12 +76,16 @@ class QueueKeeper:
                     while self._wanted <= self._written:
                         await self._wake.wait()
                         self._wake = trio.Event()
-            version, stored = self._version, self.queue.stored()
             try:
-                await trio.to_thread.run_sync(self._library.keep_queue, stored)
+                await self._write()
             except StorageError as error:
                 self._failure, self._wanted = error, self._written
             else:
-                self._failure, self._written = None, version
+                self._failure = None
             self._done.set()
             self._done = trio.Event()
+
+    async def _write(self) -> None:
+        version, stored = self._version, self.queue.stored()
+        await trio.to_thread.run_sync(self._library.keep_queue, stored)
+        self._written = version
