@@ -3,11 +3,14 @@
 import contextlib
 import os
 import stat
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from client_lib.errors import StorageError
+
+_PRIVATE = 0o600
 
 
 def write_atomically(
@@ -25,7 +28,8 @@ def write_atomically(
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fchmod(file.fileno(), mode)
+                if mode != _PRIVATE:
+                    os.chmod(temporary, mode)  # noqa: PTH101 - Windows has no fchmod
                 if power_cut_safe:
                     os.fsync(file.fileno())
             os.replace(temporary, path)  # noqa: PTH105 - the pair to mkstemp
@@ -85,7 +89,12 @@ def sweep_temporaries(folder: Path, *, now_s: float | None = None) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames and new entries of `folder` survive a power cut."""
+    """Make renames and new entries of `folder` survive a power cut.
+
+    Not on Windows, which opens no folders and keeps the journal of NTFS.
+    """
+    if sys.platform == "win32":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
