@@ -11,7 +11,7 @@ from client_lib.cli.answers import Queue
 from client_lib.cli.options import Options
 from client_lib.cli.selection import select, title
 from client_lib.console import print_json, print_table, print_text, printable
-from client_lib.download.client import Client, open_client
+from client_lib.download.account import Account, open_account
 from client_lib.download.queue import QueueState
 from client_lib.download.queue_requests import Move, Pause, QueueRequest, Remove, Resume
 from client_lib.errors import DownloadError, UsageError
@@ -25,9 +25,9 @@ Names = Annotated[tuple[str, ...], Parameter(help="Names as `albumswarm list` sh
 
 async def show(*, options: Options = _NO_OPTIONS) -> None:
     """Show the albums of the queue in order."""
-    async with open_client(options.settings()) as client:
-        entries = await client.queue()
-        titles = {one.licence_id: title(one) for one in await client.licences(refresh=False)}
+    async with open_account(options.settings()) as account:
+        entries = await account.queue()
+        titles = {one.licence_id: title(one) for one in await account.licences(refresh=False)}
     if options.json:
         print_json(Queue(entries))
         return
@@ -46,14 +46,14 @@ async def show(*, options: Options = _NO_OPTIONS) -> None:
 
 async def pause(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> None:
     """Pause albums, none named: all. They keep what they have and their place."""
-    async with open_client(options.settings()) as client:
-        await _ask(client, Pause(await _chosen(client, names)))
+    async with open_account(options.settings()) as account:
+        await _ask(account, Pause(await _chosen(account, names)))
 
 
 async def resume(names: Names = (), /, *, options: Options = _NO_OPTIONS) -> None:
     """Let albums go on that were paused or have failed, none named: all."""
-    async with open_client(options.settings()) as client:
-        await _ask(client, Resume(await _chosen(client, names)))
+    async with open_account(options.settings()) as account:
+        await _ask(account, Resume(await _chosen(account, names)))
 
 
 async def move(
@@ -68,12 +68,12 @@ async def move(
     """Put albums elsewhere in the queue, in the order named."""
     if not names:
         raise UsageError("name the albums to move")
-    async with open_client(options.settings()) as client:
-        chosen = await _chosen(client, names)
-        target = None if before is None else (await _chosen(client, [before]))[0]
+    async with open_account(options.settings()) as account:
+        chosen = await _chosen(account, names)
+        target = None if before is None else (await _chosen(account, [before]))[0]
         if target in chosen:
             raise UsageError(f"{before}: an album cannot be put before itself")
-        await _ask(client, Move(chosen, target))
+        await _ask(account, Move(chosen, target))
 
 
 async def remove(
@@ -88,27 +88,27 @@ async def remove(
     """Take albums out of the queue. Complete albums stay on the disk."""
     if not names:
         raise UsageError("name the albums to take out")
-    async with open_client(options.settings()) as client:
-        await _ask(client, Remove(await _chosen(client, names), discard))
+    async with open_account(options.settings()) as account:
+        await _ask(account, Remove(await _chosen(account, names), discard))
 
 
-async def _chosen(client: Client, names: Sequence[str]) -> tuple[LicenceId, ...]:
+async def _chosen(account: Account, names: Sequence[str]) -> tuple[LicenceId, ...]:
     """Licence ids of queued albums; no names: all that are not complete."""
-    entries = await client.queue()
+    entries = await account.queue()
     if not names:
         unfinished = (entry for entry in entries if entry.state is not QueueState.COMPLETE)
         return tuple(entry.licence_id for entry in unfinished)
     queued = {entry.licence_id for entry in entries}
-    chosen = select(await client.licences(refresh=False), names)
+    chosen = select(await account.licences(refresh=False), names)
     for licence in chosen:
         if licence.licence_id not in queued:
             raise UsageError(f"{licence.name} is not in the queue: `albumswarm get` puts it there")
     return tuple(licence.licence_id for licence in chosen)
 
 
-async def _ask(client: Client, request: QueueRequest) -> None:
+async def _ask(account: Account, request: QueueRequest) -> None:
     with trio.move_on_after(_ANSWER_S) as patience:
-        await client.change_queue(request)
+        await account.change_queue(request)
     if patience.cancelled_caught:
         raise DownloadError(
             "the process that downloads does not answer; it will do this when it does"

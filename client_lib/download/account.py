@@ -1,4 +1,4 @@
-"""What a device can be told without joining a swarm: its licences, its credit, prices.
+"""What a device can be told without joining a swarm: its licences, its queue, its credit, prices.
 
 Free of libtorrent and certificates, which take longer to load than to be told.
 """
@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator
 import trio
 
 from client_lib.download.library import DeviceLibrary, Service
+from client_lib.download.queue import QueueEntry
+from client_lib.download.queue_commands import carry_out
+from client_lib.download.queue_requests import QueueRequest
 from client_lib.download.settings import ClientSettings
 from client_lib.errors import UnreachableError, UsageError
 from client_lib.transport.licensing_client import LicensingClient, open_licensing
@@ -60,6 +63,18 @@ class Account:
         Raises LicensingRefused (unknown release), UnreachableError.
         """
         return await self._licensing.quote(release_id)
+
+    async def queue(self) -> tuple[QueueEntry, ...]:
+        """The device's queue in order, whoever downloads. Raises StorageError."""
+        return (await trio.to_thread.run_sync(self.library.queue)).entries
+
+    async def change_queue(self, request: QueueRequest) -> None:
+        """Have the queue changed by whoever downloads, or else change it here.
+
+        Returns when it is done; a process that downloads takes half a second. Raises
+        StorageError.
+        """
+        await carry_out(self.library, request)
 
 
 @contextlib.asynccontextmanager

@@ -21,10 +21,9 @@ from client_lib.download.folder_template import FolderTemplate
 from client_lib.download.job import DownloadJob, running_job
 from client_lib.download.library import Service
 from client_lib.download.line_limits import LineLimits
-from client_lib.download.queue import Order, QueueEntry
-from client_lib.download.queue_commands import carry_out
+from client_lib.download.queue import Order
 from client_lib.download.queue_keeper import QueueKeeper
-from client_lib.download.queue_requests import QueueRequest, QueueRequests
+from client_lib.download.queue_requests import QueueRequests
 from client_lib.download.repair import Repaired, complete_record, verify_album
 from client_lib.download.router_watch import RouterWatch
 from client_lib.download.runner import JobRunner
@@ -162,18 +161,6 @@ class Client(Account):
         """What this device took and gave, over all runs; of one under way a few seconds ago."""
         folder = self.library.folder
         return TrafficStats.of(await trio.to_thread.run_sync(read_traffic, folder))
-
-    async def queue(self) -> tuple[QueueEntry, ...]:
-        """The device's queue in order, whoever downloads. Raises StorageError."""
-        return (await trio.to_thread.run_sync(self.library.queue)).entries
-
-    async def change_queue(self, request: QueueRequest) -> None:
-        """Have the queue changed by whoever downloads, or else change it here.
-
-        Returns when it is done; a process that downloads takes half a second. Raises
-        StorageError.
-        """
-        await carry_out(self.library, request)
 
     def _line_limits(self, cap: UploadCap) -> LineLimits:
         chosen = self._settings.session
