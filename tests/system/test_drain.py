@@ -28,7 +28,7 @@ async def drain(data: Path) -> DrainState:
 
 
 async def test_a_node_drained_in_the_middle_hands_over_and_ends(tmp_path: Path) -> None:
-    album = write_album(tmp_path / "album", {f"{n:02d}.flac": 4 * MB for n in range(6)})
+    album = write_album(tmp_path / "album", {f"{n:02d}.flac": 3 * MB for n in range(5)})
     slowly = ("--download-limit", str(MB))
     with trio.fail_after(240):
         async with (
@@ -38,7 +38,7 @@ async def test_a_node_drained_in_the_middle_hands_over_and_ends(tmp_path: Path) 
             await publish(network, album)
             early, late = [await buy(network, name, RELEASE) for name in ("early", "late")]
             async with getting(early, *slowly) as a:
-                await a.wait_event("progress", at_least=4 * MB)
+                await a.wait_event("progress", at_least=3 * MB)
                 served = uploaded_bytes(network.seeder_data), uploaded_bytes(second_data)
                 drained_data, staying_data = network.seeder_data, second_data
                 drained = network.processes["albumswarm-seeder"]
@@ -63,7 +63,7 @@ async def test_a_node_drained_in_the_middle_hands_over_and_ends(tmp_path: Path) 
 
 
 async def test_the_only_node_finishes_its_customer_and_ends(tmp_path: Path) -> None:
-    album = write_album(tmp_path / "album", {"01.flac": 8 * MB, "02.flac": 8 * MB})
+    album = write_album(tmp_path / "album", {"01.flac": 4 * MB, "02.flac": 4 * MB})
     with trio.fail_after(240):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=4 * MB) as network:
             await publish(network, album)

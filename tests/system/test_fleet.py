@@ -37,7 +37,7 @@ def uploaded_bytes(data: Path) -> int:
 
 
 async def test_a_node_killed_in_the_middle_is_replaced_by_another(tmp_path: Path) -> None:
-    album = write_album(tmp_path / "album", {f"{n:02d}.flac": 6 * MB for n in range(8)})
+    album = write_album(tmp_path / "album", {f"{n:02d}.flac": 5 * MB for n in range(6)})
     with trio.fail_after(120):
         async with (
             open_network(tmp_path / "net", seeder_upload_bytes_s=4 * MB) as network,
@@ -61,7 +61,7 @@ async def test_a_node_killed_in_the_middle_is_replaced_by_another(tmp_path: Path
 async def test_every_customer_of_a_flash_crowd_finishes_when_one_node_of_three_is_killed(
     tmp_path: Path,
 ) -> None:
-    album = write_album(tmp_path / "album", {f"{n:02d}.flac": 6 * MB for n in range(6)})
+    album = write_album(tmp_path / "album", {f"{n:02d}.flac": 4 * MB for n in range(6)})
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(trio.fail_after(120))
         network = await stack.enter_async_context(
