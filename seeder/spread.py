@@ -10,9 +10,9 @@ its line.
 
 Copies beyond the first go to customers in need: those who gain less than the policy's floor. With
 an infinite floor everybody is always in need, and the seeder gives all it can. And when the whole
-album is out and the node has nothing better to do, nearly a fifth of a copy more goes to those who are
-behind, little by little: at the end of a download lines lie idle, because what is missing is
-missing at a few.
+album is out and the node has nothing better to do, nearly a fifth of a copy more goes to whoever is
+last, little by little: at the end of a download lines lie idle, because what is missing is missing
+at a few.
 
 Pure: no clock, no sockets; times and randomness are handed in.
 """
@@ -45,8 +45,8 @@ class Tuning:
     `window_bytes`: under way to one customer, at least two pieces. `unspread_bytes`:
     fresh pieces that a customer may hold alone before it is given more, while others could pass on
     theirs. `help_share`: of the bytes given for the first time, so many more may help those who
-    are behind, in step with what all have got. `min_rate_bytes_s`: swarms with a customer who gains less than a tenth
-    of it come first.
+    are behind, in step with what all have got. `min_rate_bytes_s`: swarms with a customer who gains
+    less than a tenth of it come first.
     """
 
     floor_bytes_s: float = 100_000.0

@@ -22,7 +22,7 @@ ConnectionT = TypeVar("ConnectionT", bound=_Runs)
 
 
 class TlsPort(Generic[ConnectionT]):
-    """Accepts clients until cancelled, and runs what `welcome` makes of each before its handshake."""
+    """Accepts clients until cancelled, and runs what `welcome` makes of each."""
 
     def __init__(
         self,
@@ -35,8 +35,9 @@ class TlsPort(Generic[ConnectionT]):
         on_end: Callable[[ConnectionT], None] = lambda _: None,
         unsent_bytes: int | None = None,
     ) -> None:
-        """`make_room` may end a connection for another client, and returns whether it has.
+        """`welcome` takes a TLS stream before its handshake.
 
+        `make_room` may end a connection for another client, and returns whether it has;
         `on_refused` is told when there is no room. `unsent_bytes`: what may wait in the kernel
         beyond what is under way; None: as it likes.
         """

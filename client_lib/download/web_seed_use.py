@@ -28,7 +28,8 @@ async def use_web_seeds_while_slow(
             rates = [0, 0]
             for peer in peers:
                 rates[peer.web_seed] += peer.download_rate_bytes_s
-            policy.update(trio.current_time(), *rates, _company(torrent, status, peers))
+            swarm, web_seed = rates
+            policy.update(trio.current_time(), swarm, web_seed, _company(torrent, status, peers))
         if policy.joined is not joined:
             if policy.joined:
                 torrent.use_web_seeds(web_seeds)

@@ -75,10 +75,17 @@ def merkle_root(layer: bytes, padding: bytes) -> bytes:
     while len(layer) > _HASH_BYTES:
         if len(layer) % (2 * _HASH_BYTES):
             layer += padding
+        layer = layer_above(layer)
+        padding = _doubled(padding)
+    return layer
+
+
+def layer_above(layer: bytes, levels: int = 1) -> bytes:
+    """Hash pairs of hashes, so many times. Each layer but the last has an even number of them."""
+    for _ in range(levels):
         # Loading a release is mostly this: unpacked by `struct` 15.7 µs for 20 hashes, sliced in a
         # list 18.2, of which OpenSSL takes 13.3.
         layer = b"".join([sha256(pair).digest() for (pair,) in _pairs(layer)])
-        padding = _doubled(padding)
     return layer
 
 
