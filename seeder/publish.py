@@ -103,7 +103,7 @@ async def publish_folder(
     name, origin, licensing = release.name, press.origin, press.licensing
     _require_apart(folder.root, origin.root)
     ca_pem = await licensing.swarm_ca()
-    registered = await registered_hash(licensing, name)
+    registered = await _registered(licensing, name)
     places = Places(origin, press.bucket, registered)
     placed = await trio.to_thread.run_sync(place, folder, name, ca_pem, places, press.on_progress)
     paths = {"/".join(f.path): "/".join(folder.path_in_torrent(f.path)) for f in folder.files}
@@ -128,13 +128,17 @@ async def register(
 
 async def registered_hash(licensing: LicensingClient, name: TorrentName) -> InfoHash | None:
     """The info-hash that licensing knows under this name, None if the name is free."""
+    torrent = await _registered(licensing, name)
+    return None if torrent is None else Metainfo.from_bytes(torrent).info_hash
+
+
+async def _registered(licensing: LicensingClient, name: TorrentName) -> bytes | None:
     try:
-        torrent = await licensing.release_torrent(*split_torrent_name(name))
+        return await licensing.release_torrent(*split_torrent_name(name))
     except LicensingRefused as refused:
         if refused.status == _NOT_FOUND:
             return None
         raise
-    return Metainfo.from_bytes(torrent).info_hash
 
 
 def renamed(album: Album, paths: Mapping[str, str]) -> Album:

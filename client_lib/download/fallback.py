@@ -3,11 +3,23 @@
 The web seed is the operator's line, and a network that blocks BitTorrent needs it; everybody else
 should get by without. So it is joined when the swarm is slow for a while, left when the swarm alone
 is fast enough, and left as well when it adds nothing: then the customer's own line is the limit,
-or the limit that the customer has set.
+or the limit that the customer has set. Where there is nobody to wait for it is joined at once, and
+soon where nobody can be reached.
 """
 
+import enum
 import math
 from dataclasses import dataclass
+
+
+class Company(enum.Enum):
+    """Whom a customer has met in the swarm."""
+
+    NOBODY_KNOWN = enum.auto()
+    """Every tracker that was asked has answered, or cannot be reached, and nobody was named."""
+    NOBODY_MET = enum.auto()
+    """No connection stands: it is early, or the network lets none through."""
+    PEERS = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +29,8 @@ class FallbackTuning:
     web_seed_below_bytes_s: float = 500_000.0
     """The swarm is slow below this for `slow_s`, and fast at twice this for `fast_s`."""
     slow_s: float = 5.0
+    unmet_s: float = 2.0
+    """As `slow_s`, while no connection to a peer stands."""
     fast_s: float = 10.0
     trial_s: float = 15.0
     """After so long both together must have brought `trial_gain` times the swarm's best alone."""
@@ -56,15 +70,17 @@ class FallbackPolicy:
         self._rest_s = self._tuning.rest_s
         self._trial = _Mean()
 
-    def update(self, now_s: float, swarm_bytes_s: float, web_seed_bytes_s: float) -> bool:
-        """Take the rates of this moment; returns `joined`."""
+    def update(
+        self, now_s: float, swarm_bytes_s: float, web_seed_bytes_s: float, company: Company
+    ) -> bool:
+        """Take the rates of this moment, and who is there; returns `joined`."""
         if self.joined:
             self._reconsider(now_s, swarm_bytes_s, swarm_bytes_s + web_seed_bytes_s)
         else:
-            self._watch(now_s, swarm_bytes_s)
+            self._watch(now_s, swarm_bytes_s, company)
         return self.joined
 
-    def _watch(self, now_s: float, swarm_bytes_s: float) -> None:
+    def _watch(self, now_s: float, swarm_bytes_s: float, company: Company) -> None:
         tuning = self._tuning
         if swarm_bytes_s >= tuning.web_seed_below_bytes_s:
             self._slow_since_s = None
@@ -76,7 +92,12 @@ class FallbackPolicy:
         if self._slow_since_s is None:
             self._slow_since_s, self._alone_bytes_s = now_s, 0.0
         self._alone_bytes_s = max(self._alone_bytes_s, swarm_bytes_s)
-        if now_s - self._slow_since_s >= tuning.slow_s:
+        patience_s = {
+            Company.NOBODY_KNOWN: 0.0,
+            Company.NOBODY_MET: tuning.unmet_s,
+            Company.PEERS: tuning.slow_s,
+        }[company]
+        if now_s - self._slow_since_s >= patience_s:
             self.joined, self._joined_at_s = True, now_s
             self._trial, self._fast_since_s = _Mean(), None
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from client_lib.download.fallback import FallbackPolicy, FallbackTuning
-from client_lib.swarm.torrent import Phase, Torrent
+from client_lib.download.fallback import Company, FallbackPolicy, FallbackTuning
+from client_lib.swarm.torrent import PeerStatus, Phase, Torrent, TorrentStatus
 
 _SAMPLE_S = 0.5
 
@@ -21,17 +21,29 @@ async def use_web_seeds_while_slow(
     `on_change` is told whether they were joined.
     """
     policy = FallbackPolicy(tuning)
-    while torrent.status().phase is not Phase.SEEDING:
-        await trio.sleep(_SAMPLE_S)
+    while (status := torrent.status()).phase is not Phase.SEEDING:
         joined = policy.joined
-        rates = [0, 0]
-        for peer in torrent.peers():
-            rates[peer.web_seed] += peer.download_rate_bytes_s
-        if policy.update(trio.current_time(), *rates) is joined:
-            continue
-        if policy.joined:
-            torrent.use_web_seeds(web_seeds)
-        else:
-            torrent.drop_web_seeds()
-        on_change(policy.joined)
+        if status.phase is Phase.DOWNLOADING:
+            peers = torrent.peers()
+            rates = [0, 0]
+            for peer in peers:
+                rates[peer.web_seed] += peer.download_rate_bytes_s
+            swarm, web_seed = rates
+            policy.update(trio.current_time(), swarm, web_seed, _company(torrent, status, peers))
+        if policy.joined is not joined:
+            if policy.joined:
+                torrent.use_web_seeds(web_seeds)
+            else:
+                torrent.drop_web_seeds()
+            on_change(policy.joined)
+        with trio.move_on_after(_SAMPLE_S):
+            await torrent.wait_turn()  # a tracker's answer, say
     torrent.drop_web_seeds()
+
+
+def _company(torrent: Torrent, status: TorrentStatus, peers: Sequence[PeerStatus]) -> Company:
+    if any(not peer.web_seed for peer in peers):
+        return Company.PEERS
+    if status.known_peers or torrent.talks_to_trackers or not torrent.trackers:
+        return Company.NOBODY_MET
+    return Company.NOBODY_KNOWN

@@ -63,7 +63,7 @@ def create_torrent(
         piece_length_bytes = suitable_piece_length(sum(file.size_bytes for file in files))
     check_piece_length(piece_length_bytes)
     trees = hash_files_here(files, piece_length_bytes, on_progress)
-    return _document(files, trees, name, ca_pem, piece_length_bytes)
+    return _document(files, trees, name, ca_pem, piece_length_bytes)[0]
 
 
 async def torrent_of(
@@ -72,8 +72,8 @@ async def torrent_of(
     name: TorrentName,
     ca_pem: str,
     on_progress: Progress | None = None,
-) -> bytes:
-    """`create_torrent` of files from anywhere, on all cores.
+) -> tuple[bytes, Metainfo]:
+    """`create_torrent` of files from anywhere, on all cores; also what it says.
 
     They are copied meanwhile, if they say where to. Raises as `create_torrent` does.
     """
@@ -88,7 +88,7 @@ def _document(
     name: TorrentName,
     ca_pem: str,
     piece_length_bytes: int,
-) -> bytes:
+) -> tuple[bytes, Metainfo]:
     file_tree: dict[bytes, Any] = {}
     for file, tree in zip(files, trees, strict=True):
         leaf: dict[bytes, Bencodable] = {b"length": file.size_bytes}
@@ -111,8 +111,8 @@ def _document(
         b"piece layers": {tree.root: tree.layer for tree in trees if tree.root and tree.layer},
     }
     data = bencode.encode(document)
-    Metainfo.from_bytes(data)  # which also finds names that customers' disks could not hold
-    return data
+    # Parsing also finds names that customers' disks could not hold.
+    return data, Metainfo.from_bytes(data)
 
 
 def _files_below(folder: Path) -> dict[str, int]:

@@ -15,12 +15,12 @@ import trio
 
 from client_lib.errors import StorageError
 from client_lib.nursery import open_quiet_nursery
-from client_lib.wire.piece_layers import BLOCK_BYTES, merkle_root, padding_hash
+from client_lib.wire.piece_layers import BLOCK_BYTES, layer_above, merkle_root, padding_hash
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes to do. What it raises stops the work."""
 
-_BUFFER_BYTES = 1 << 19
+_BUFFER_BYTES = 1 << 18  # what stays in a core's cache between reading, hashing and writing
 _STRETCH_BYTES = 8 << 20
 """What a thread takes at a time: long enough that handing it out costs nothing."""
 _NO_BLOCK = bytes(32)
@@ -78,10 +78,11 @@ async def hash_files(
 
     async def work() -> None:
         nonlocal done_bytes
+        buffer = memoryview(bytearray(_BUFFER_BYTES))
         for number in remaining:  # which all workers share
             stretch = stretches[number]
             roots[number] = await trio.to_thread.run_sync(
-                _hash_stretch, stretch, unit_bytes, limiter=limiter
+                _hash_stretch, stretch, unit_bytes, buffer, limiter=limiter
             )
             done_bytes += stretch.end_bytes - stretch.begin_bytes
             if on_progress is not None:
@@ -105,8 +106,9 @@ def hash_files_here(
     roots = []
     done_bytes = 0
     _make_empty(files)
+    buffer = memoryview(bytearray(_BUFFER_BYTES))
     for stretch in stretches:
-        roots.append(_hash_stretch(stretch, unit_bytes))
+        roots.append(_hash_stretch(stretch, unit_bytes, buffer))
         done_bytes += stretch.end_bytes - stretch.begin_bytes
         if on_progress is not None:
             on_progress(done_bytes, total_bytes)
@@ -120,10 +122,10 @@ def _stretches(files: Sequence[ContentFile]) -> Iterator[_Stretch]:
             yield _Stretch(file, begin, min(begin + _STRETCH_BYTES, file.size_bytes))
 
 
-def _hash_stretch(stretch: _Stretch, unit_bytes: int) -> bytes:
+def _hash_stretch(stretch: _Stretch, unit_bytes: int, buffer: memoryview) -> bytes:
     """Roots of the stretch's units, one after another."""
-    file, roots = stretch.file, []
-    buffer = memoryview(bytearray(min(_BUFFER_BYTES, stretch.end_bytes - stretch.begin_bytes)))
+    file, hashes = stretch.file, []
+    blocks = [buffer[begin : begin + BLOCK_BYTES] for begin in range(0, len(buffer), BLOCK_BYTES)]
     with ExitStack() as stack:
         # O_NOFOLLOW and O_NONBLOCK: a link or pipe that took the file's place is not followed.
         source = _open(file.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -132,30 +134,25 @@ def _hash_stretch(stretch: _Stretch, unit_bytes: int) -> bytes:
         if file.copy_to is not None:
             target = _open(file.copy_to, os.O_WRONLY | os.O_NOFOLLOW)
             stack.callback(os.close, target)
-        for at in range(stretch.begin_bytes, stretch.end_bytes, _BUFFER_BYTES):
-            data = buffer[: min(_BUFFER_BYTES, stretch.end_bytes - at)]
+        for at in range(stretch.begin_bytes, stretch.end_bytes, len(buffer)):
+            data = buffer[: stretch.end_bytes - at]
             _read(file, source, data, at)
             if target is not None:
                 _write(file, target, data, at)
-            leaves = b"".join(
-                [
-                    sha256(data[begin : begin + BLOCK_BYTES]).digest()
-                    for begin in range(0, len(data), BLOCK_BYTES)
-                ]
-            )
-            roots.append(_unit_roots(leaves, unit_bytes, is_whole=file.size_bytes <= unit_bytes))
-    return b"".join(roots)
-
-
-def _unit_roots(leaves: bytes, unit_bytes: int, *, is_whole: bool) -> bytes:
-    """Reduce a buffer's leaves to its units. A file's only unit is no higher than it need be."""
-    if is_whole:
+            whole, rest = divmod(len(data), BLOCK_BYTES)
+            hashes += [sha256(block).digest() for block in blocks[:whole]]
+            if rest:
+                hashes.append(sha256(data[-rest:]).digest())
+    leaves = b"".join(hashes)
+    if file.size_bytes <= unit_bytes:  # its only unit is no higher than it need be
         return merkle_root(leaves, _NO_BLOCK)
-    width = 32 * (unit_bytes // BLOCK_BYTES)
-    leaves += bytes(-len(leaves) % width)
-    return b"".join(
-        merkle_root(leaves[at : at + width], _NO_BLOCK) for at in range(0, len(leaves), width)
-    )
+    return _reduced(leaves, unit_bytes // BLOCK_BYTES, _NO_BLOCK)
+
+
+def _reduced(layer: bytes, group: int, padding: bytes) -> bytes:
+    """Roots of groups of so many hashes, a power of two; the last group is padded."""
+    layer += padding * (-len(layer) // 32 % group)
+    return layer_above(layer, group.bit_length() - 1)
 
 
 def _trees(
@@ -179,11 +176,7 @@ def _tree(file: ContentFile, units: bytes, unit_bytes: int, piece_length_bytes: 
     padding = padding_hash(unit_bytes)
     if file.size_bytes <= piece_length_bytes:
         return HashTree(merkle_root(units, padding))
-    width = 32 * (piece_length_bytes // unit_bytes)
-    units += padding * (-len(units) % width // 32)
-    layer = b"".join(
-        merkle_root(units[at : at + width], padding) for at in range(0, len(units), width)
-    )
+    layer = _reduced(units, piece_length_bytes // unit_bytes, padding)
     return HashTree(merkle_root(layer, padding_hash(piece_length_bytes)), layer)
 
 

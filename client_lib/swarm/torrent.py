@@ -68,6 +68,7 @@ class TorrentStatus:
     download_rate_bytes_s: int
     upload_rate_bytes_s: int
     connected_peers: int
+    known_peers: int
     pieces: int
 
 
@@ -153,6 +154,7 @@ class Torrent:
             download_rate_bytes_s=status.download_payload_rate,
             upload_rate_bytes_s=status.upload_payload_rate,
             connected_peers=status.num_peers,
+            known_peers=status.list_peers,
             pieces=status.num_pieces,
         )
 

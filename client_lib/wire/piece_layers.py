@@ -1,7 +1,9 @@
 """The `piece layers` of a v2 torrent (BEP 52): the hash of every piece, under each file's root."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import sha256
+from struct import Struct
 
 from client_lib.errors import MetainfoError
 from client_lib.wire.bencode import Decoded
@@ -11,6 +13,7 @@ BLOCK_BYTES = 16 << 10
 """A leaf of the hash tree; also the smallest piece."""
 MAX_PIECE_BYTES = 1 << 28  # libtorrent 2.1.1 refuses more
 _HASH_BYTES = 32
+_pairs = Struct(f"{2 * _HASH_BYTES}s").iter_unpack
 
 
 def check_piece_length(piece_length: Decoded | None) -> int:
@@ -63,7 +66,7 @@ def padding_hash(piece_length_bytes: int) -> bytes:
     """Root over one piece of absent blocks; BEP 52 pads the tree with leaves of zeros."""
     digest = bytes(_HASH_BYTES)
     for _ in range((piece_length_bytes // BLOCK_BYTES).bit_length() - 1):
-        digest = sha256(digest + digest).digest()
+        digest = _doubled(digest)
     return digest
 
 
@@ -72,12 +75,21 @@ def merkle_root(layer: bytes, padding: bytes) -> bytes:
     while len(layer) > _HASH_BYTES:
         if len(layer) % (2 * _HASH_BYTES):
             layer += padding
-        # A list, not a generator: an eighth less time, and loading a release is mostly this.
-        layer = b"".join(
-            [
-                sha256(layer[start : start + 2 * _HASH_BYTES]).digest()
-                for start in range(0, len(layer), 2 * _HASH_BYTES)
-            ]
-        )
-        padding = sha256(padding + padding).digest()
+        layer = layer_above(layer)
+        padding = _doubled(padding)
     return layer
+
+
+def layer_above(layer: bytes, levels: int = 1) -> bytes:
+    """Hash pairs of hashes, so many times. Each layer but the last has an even number of them."""
+    for _ in range(levels):
+        # Loading a release is mostly this: unpacked by `struct` 15.7 µs for 20 hashes, sliced in a
+        # list 18.2, of which OpenSSL takes 13.3.
+        layer = b"".join([sha256(pair).digest() for (pair,) in _pairs(layer)])
+    return layer
+
+
+@lru_cache(maxsize=256)
+def _doubled(padding: bytes) -> bytes:
+    """Padding one level up. The same few every time."""
+    return sha256(padding + padding).digest()

@@ -62,10 +62,12 @@ class FolderOrigin:
 
         None if every file has its size; the content is verified when it is uploaded.
         """
+        # `os.path`: of ten files pathlib's part was 0.1 of the 1.1 ms that loading a release took.
+        content = str(self.content(torrent.name))
         for file in torrent.files:
-            path = self.content(torrent.name).joinpath(*file.path)
+            path = os.path.join(content, *file.path)  # noqa: PTH118
             try:
-                status = path.lstat()
+                status = os.lstat(path)
             except OSError as error:
                 return f"{path}: {error.strerror}"
             if not stat.S_ISREG(status.st_mode):

@@ -1,12 +1,14 @@
 """`make bench-seeder`: loading, publishing and serving, each against what others do.
 
 - **loading**: releases of 400 pieces, without payload, loaded by the shelf in a fresh process.
-- **publishing**: against `openssl dgst -sha256` on the same files, cached, one process a core.
+- **publishing**: against `openssl dgst -sha256` on the same files, cached, one process a core; a
+  new album against `cp`, `sync` and `openssl`, too.
 - **serving**: payload per CPU second of the peer port, for a libtorrent customer on the other core,
   against nginx over mutual TLS, for curl. Certificates are of one kind (P-256), TLS 1.3.
 """
 
 import argparse
+import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -54,19 +56,27 @@ def _loading(root: Path, runs: int, releases: int) -> list[Figure]:
 
 def _publishing(root: Path, runs: int, megabytes: int) -> list[Figure]:
     album = make_album(root / "album", megabytes)
-    openssl, first, again = [], [], []
+    openssl, copying, first, again = [], [], [], []
     for number in range(runs):
         openssl.append(hashed_by_openssl(album))
-        first.append(published(album, root / f"new-{number}", again=False))
         again.append(published(album, root / f"again-{number}", again=True))
+        copying.append(hashed_by_openssl(album, root / f"copy-{number}"))
+        first.append(published(album, root / f"new-{number}", again=False))
+        for folder in root.iterdir():
+            if folder != album:
+                shutil.rmtree(folder)
     return [
         figure(
             f"publish, {what}, per core used ({kind})",
             [getattr(each, field) for each in ours],
             "MB/s",
-            against=[getattr(each, field) for each in openssl],
+            against=[getattr(each, field) for each in theirs],
         )
-        for what, ours in (("again", again), ("new", first))
+        for what, ours, theirs in (
+            ("again", again, openssl),
+            ("new", first, openssl),
+            ("new, against cp and sync too", first, copying),
+        )
         for kind, field in (("CPU time", "mb_cpu_s"), ("elapsed", "mb_core_s"))
     ]
 

@@ -1,4 +1,7 @@
-"""Publishing an album in a process of its own, and `openssl dgst -sha256` over the same files."""
+"""Publishing an album in a process of its own, and `openssl dgst -sha256` over the same files.
+
+A new album is copied too, and is on the disk afterwards: `cp` and `sync` do that for the peer.
+"""
 
 import json
 import os
@@ -10,8 +13,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import trio
 
+from client_lib.transport.http import HttpAnswer
+from client_lib.wire.licensing_api import Publication
 from client_lib.wire.release import AudioFormat, ReleaseId
 from seeder.origins.folder import FolderOrigin
 from seeder.publish import Press, Release, publish
@@ -38,11 +44,15 @@ def make_album(folder: Path, megabytes: int) -> Path:
     return folder
 
 
-def hashed_by_openssl(album: Path) -> Speed:
-    """A process on each core, with its part of the tracks."""
+def hashed_by_openssl(album: Path, copy_to: Path | None = None) -> Speed:
+    """A process on each core, with its part of the tracks; before that a copy, if one is wanted."""
     tracks = sorted(album.iterdir())
     cores = _cores()
     before_s, before_cpu_s = time.monotonic(), _children_cpu_s()
+    if copy_to is not None:
+        copy_to.mkdir()
+        subprocess.run(["cp", *tracks, copy_to], check=True)
+        subprocess.run(["sync", *copy_to.iterdir()], check=True)
     processes = [
         subprocess.Popen(
             ["openssl", "dgst", "-sha256", *tracks[core::cores]], stdout=subprocess.DEVNULL
@@ -70,8 +80,18 @@ def run() -> None:
     print(json.dumps(trio.run(_publish, Path(album), Path(root), again)))  # noqa: T201 - read above
 
 
+class _Licensing(FakeLicensing):
+    """Another process, in truth: what it does is none of ours."""
+
+    def register(self, name: str, publication: Publication) -> HttpAnswer:
+        if self.torrents.get(name) == publication.torrent:
+            (entry,) = self.entries
+            return HttpAnswer(200, {}, msgspec.json.encode(entry))
+        return super().register(name, publication)
+
+
 async def _publish(album: Path, root: Path, again: bool) -> tuple[float, float]:
-    licensing = FakeLicensing()
+    licensing = _Licensing()
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac-16-44"))
     async with licensing.client() as client:
         press = Press(FolderOrigin(root), client)

@@ -131,21 +131,34 @@ def test_withheld_piece_is_given_to_nobody() -> None:
     assert swarm.grant(customer) == [2]
 
 
-def test_spare_capacity_helps_who_is_behind_with_a_tenth_of_a_copy() -> None:
-    swarm = spread(40, window=PIECE_BYTES * 40, unspread=40)
-    ahead, behind = swarm.join(0.0), swarm.join(0.0)
-    assert len(swarm.grant(ahead)) == 40
-    swarm.gained(ahead, range(40))
-    swarm.gained(behind, range(5))
+def test_spare_capacity_helps_who_is_last_and_in_step_with_what_all_have_got() -> None:
+    pieces, window = 400, PIECE_BYTES * 400
+    swarm = spread(pieces, window=window, unspread=400)
+    ahead, middle, last = (swarm.join(0.0) for _ in range(3))
+    assert len(swarm.grant(ahead)) == pieces
+    swarm.gained(ahead, range(pieces))
+    swarm.gained(middle, range(300))
+    swarm.gained(last, range(100))
     swarm.measure(1.0)
-    assert swarm.grant(behind) == []
+    assert swarm.grant(last) == []  # the node has other things to do
     swarm.measure(2.0, spare=True)
-    assert (ahead.behind, behind.behind) == (False, False)  # only one misses anything
-    late = swarm.join(2.0)
+    assert (ahead.behind, middle.behind, last.behind) == (False, False, True)
+    assert swarm.grant(middle) == []
+    helped = swarm.grant(last)
+    share = Tuning().help_share
+    assert len(helped) == math.ceil(share * 800 / 3)  # of a copy, as all have two thirds
+    swarm.gained(last, helped)
     swarm.measure(3.0, spare=True)
-    assert (late.behind, behind.behind) == (True, False)
-    assert swarm.grant(behind) == []
-    assert len(swarm.grant(late)) == 4
+    assert len(swarm.grant(last)) in (1, 2, 3)  # as they have got a little further
+
+
+def test_the_last_of_all_is_helped_too() -> None:
+    swarm = spread(40, window=PIECE_BYTES * 40, unspread=40)
+    ahead, last = swarm.join(0.0), swarm.join(0.0)
+    swarm.gained(ahead, swarm.grant(ahead))
+    swarm.gained(last, range(35))
+    swarm.measure(1.0, spare=True)
+    assert len(swarm.grant(last)) == 5
 
 
 def test_a_byte_is_worth_what_it_reaches_and_more_where_little_is_left() -> None:

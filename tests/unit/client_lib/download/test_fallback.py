@@ -3,20 +3,25 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client_lib.download.fallback import FallbackPolicy, FallbackTuning
+from client_lib.download.fallback import Company, FallbackPolicy, FallbackTuning
 
 SLOW, FAST = 100_000.0, 2_000_000.0
 NEVER_MIND = 0.0
 
 
 def run(
-    policy: FallbackPolicy, begin_s: float, seconds: float, swarm: float, web_seed: float
+    policy: FallbackPolicy,
+    begin_s: float,
+    seconds: float,
+    swarm: float,
+    web_seed: float,
+    company: Company = Company.PEERS,
 ) -> float | None:
     """Feed steady rates, the web seed's only while it is joined; when `joined` changed."""
     before = policy.joined
     for step in range(int(2 * seconds)):
         now_s = begin_s + step / 2
-        if policy.update(now_s, swarm, web_seed if policy.joined else 0.0) is not before:
+        if policy.update(now_s, swarm, web_seed if policy.joined else 0.0, company) is not before:
             return now_s
     return None
 
@@ -35,6 +40,19 @@ def test_a_swarm_that_is_slow_for_five_seconds_is_helped() -> None:
 
 def test_nothing_at_all_is_slow() -> None:
     assert run(FallbackPolicy(), 0, 10, 0, FAST) == 5
+
+
+def test_where_nobody_is_known_nothing_is_waited_for() -> None:
+    assert run(FallbackPolicy(), 3, 10, 0, FAST, Company.NOBODY_KNOWN) == 3
+
+
+def test_where_nobody_can_be_reached_two_seconds_are_waited() -> None:
+    assert run(FallbackPolicy(), 3, 10, 0, FAST, Company.NOBODY_MET) == 5
+
+
+def test_whoever_wants_no_web_seed_gets_none_even_alone() -> None:
+    policy = FallbackPolicy(FallbackTuning(web_seed_below_bytes_s=0))
+    assert run(policy, 0, 60, 0, FAST, Company.NOBODY_KNOWN) is None
 
 
 def test_the_web_seed_is_left_when_the_swarm_alone_is_twice_as_fast_as_needed() -> None:
@@ -92,7 +110,7 @@ def test_it_never_joins_within_five_seconds_of_a_fast_swarm(
     for step_s, swarm, web_seed in moments:
         now_s += step_s
         before = policy.joined
-        after = policy.update(now_s, swarm, web_seed)
+        after = policy.update(now_s, swarm, web_seed, Company.PEERS)
         if swarm >= 500_000:
             fast_at_s = now_s
         if after and not before:

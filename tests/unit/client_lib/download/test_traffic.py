@@ -21,7 +21,7 @@ NAME = TorrentName("rel-0001.flac")
 def counted(keeper: TrafficKeeper, taken: int, given: int) -> dict[LicenceId, AlbumTotals]:
     totals = AlbumTotals(ONE, NAME, keeper.before(ONE))
     totals.begin(0, 1000)
-    totals.update(TorrentStatus(Phase.DOWNLOADING, 1000, 0, taken, given, 0, 0, 0, 0), ())
+    totals.update(TorrentStatus(Phase.DOWNLOADING, 1000, 0, taken, given, 0, 0, 0, 0, 0), ())
     return {ONE: totals}
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from client_lib.errors import StorageError
 from client_lib.swarm.create import create_torrent, torrent_of
 from client_lib.swarm.hashing import ContentFile, hash_files
+from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import TorrentName
 from tests.pki import SwarmPki
 
@@ -74,10 +75,11 @@ async def test_all_cores_copy_and_hash_what_one_hashes(tmp_path: Path) -> None:
         for path in found
     ]
     seen: list[tuple[int, int]] = []
-    torrent = await torrent_of(
+    torrent, meta = await torrent_of(
         files, name=NAME, ca_pem=PKI.ca_pem, on_progress=lambda *done: seen.append(done)
     )
     assert torrent == create_torrent(folder, name=NAME, ca_pem=PKI.ca_pem)
+    assert meta == Metainfo.from_bytes(torrent)
     assert seen == sorted(seen)
     assert seen[-1] == (sum(file.size_bytes for file in files),) * 2
     for path in found:
