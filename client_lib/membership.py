@@ -123,9 +123,17 @@ async def _torrent(
         else:
             return stored, metainfo
     fetched = await licensing.licence_torrent(licence.licence_id)
-    metainfo = await trio.to_thread.run_sync(_verified, licence, fetched, ca, now)
-    await trio.to_thread.run_sync(write_atomically, path, fetched)
+    metainfo = await trio.to_thread.run_sync(_keep_verified, path, licence, fetched, ca, now)
     return fetched, metainfo
+
+
+def _keep_verified(
+    path: Path, licence: LicenceRecord, torrent: bytes, ca: x509.Certificate, now: dt.datetime
+) -> Metainfo:
+    metainfo = _verified(licence, torrent, ca, now)
+    # After a power cut licensing has it still; a sync would cost more than all the rest of it.
+    write_atomically(path, torrent, power_cut_safe=False)
+    return metainfo
 
 
 def _verified(

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from client_lib.download.album_place import AlbumPlace, already_there
+from client_lib.download.catching_up import catch_up
 from client_lib.download.events import (
     CertificateRenewed,
     Fallback,
@@ -21,6 +22,7 @@ from client_lib.download.events import (
 )
 from client_lib.download.giving import give_until_goal
 from client_lib.download.listening import Listening
+from client_lib.download.resume_keeping import keep_resumable
 from client_lib.download.stall import Stillness, stall_reason
 from client_lib.download.standing import Standing
 from client_lib.download.surroundings import Surroundings
@@ -30,14 +32,14 @@ from client_lib.download.web_seed_use import use_web_seeds_while_slow
 from client_lib.errors import DownloadError, LicenceExpired, StorageError
 from client_lib.membership import Membership
 from client_lib.nursery import open_quiet_nursery
-from client_lib.swarm.torrent import AddTorrent, Phase, Torrent, TorrentStatus
+from client_lib.swarm.resume import ResumePoint
+from client_lib.swarm.status import Phase, TorrentStatus
+from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.transport.credential import Credential
 from client_lib.wire.certificates import certificate_pem
 from client_lib.wire.licensing_api import LicenceRecord
 
 _SAMPLE_S = 0.5
-_RESUME_SHARE = 64  # a crash costs at most 1/64 of the album, and what half a second brings
-_RESUME_S = 5.0
 _LAST_POINT_S = 0.5  # for the resume point of an album that is stopped
 _GOODBYE_S = 5.0
 
@@ -88,7 +90,7 @@ class AlbumDownload:
         StorageError (DiskFullError), DownloadError, SignatureError, UsageError.
         """
         around = self._around
-        if not self._keep_seeding:
+        if member is None and not self._keep_seeding:
             there = await trio.to_thread.run_sync(
                 already_there, around.library, self._licence, self._files
             )
@@ -134,8 +136,7 @@ class AlbumDownload:
 
     async def _add(self, member: Membership, place: AlbumPlace) -> Torrent:
         around, licence, complete = self._around, self._licence, place.is_complete
-        info_hash = member.metainfo.info_hash
-        resume = None if complete else around.library.resume_point(licence.licence_id, info_hash)
+        resume = None if complete else await self._resume_point(member, place)
         whole = complete and place.record.files is None
         torrent = await around.session.add(
             AddTorrent(
@@ -152,9 +153,10 @@ class AlbumDownload:
         )
         try:
             while (status := torrent.status()).phase is Phase.CHECKING:
-                self._progress(torrent, status)
-                with trio.move_on_after(_SAMPLE_S):
-                    await torrent.wait_change()
+                with trio.move_on_after(_SAMPLE_S) as waited:
+                    await torrent.wait_turn()
+                if waited.cancelled_caught:
+                    self._progress(torrent, status)
             self._totals.begin(status.verified_bytes, status.total_bytes)
             if not complete:
                 around.space.claim(
@@ -173,6 +175,15 @@ class AlbumDownload:
             await self._leave(torrent, fetching=False)
             raise
         return torrent
+
+    async def _resume_point(self, member: Membership, place: AlbumPlace) -> ResumePoint | None:
+        """What is there: the last point, and what came after it."""
+        metainfo = member.metainfo
+        library, licence_id = self._around.library, self._licence.licence_id
+        point = library.resume_point(licence_id, metainfo.info_hash)
+        if point is None:
+            return None
+        return await trio.to_thread.run_sync(catch_up, point, metainfo, place.folder, place.paths)
 
     async def _take_part(self, torrent: Torrent, member: Membership, place: AlbumPlace) -> None:
         """Fetch what is to be fetched, then give; returns when a complete album was mended."""
@@ -239,16 +250,19 @@ class AlbumDownload:
     async def _fetch(self, torrent: Torrent, member: Membership, standing: Standing) -> Path:
         """Wait for the last piece, keeping resume points; then give the album its final name."""
         async with open_quiet_nursery() as nursery:
-            nursery.start_soon(self._keep_resumable, torrent)
+            piece_bytes = member.metainfo.piece_length_bytes
+            nursery.start_soon(
+                keep_resumable, torrent, piece_bytes, lambda: self._keep_resume_point(torrent)
+            )
             nursery.start_soon(self._watch_flow, torrent, standing)
             await torrent.wait_complete()
             nursery.cancel_scope.cancel()
         self._progress(torrent, torrent.status())
         self._around.space.release(self._licence.licence_id)
         self._on_fetched()
-        # Write everything and keep the full resume point before the rename: whatever moment a
-        # crash takes, the next run finds a complete album and fetches nothing.
-        await self._keep_resume_point(torrent)
+        # Write everything before the rename: whatever moment a crash takes, the next run finds a
+        # complete album, at worst by hashing what came since the last resume point.
+        await torrent.flush()
         around, licence = self._around, self._licence
         around.emit(
             Verified(
@@ -267,7 +281,7 @@ class AlbumDownload:
     async def _leave(self, torrent: Torrent, *, fetching: bool = True) -> None:
         """Leave the swarm, keeping what the next run needs. Never for long, never half."""
         status = torrent.status()
-        self._totals.update(status, torrent.peers())  # the last half second counts as well
+        self._totals.update(status, torrent.peers)  # the last half second counts as well
         if fetching and status.verified_bytes < torrent.total_bytes:
             with trio.move_on_after(_LAST_POINT_S) as last, contextlib.suppress(StorageError):
                 last.shield = True
@@ -275,18 +289,6 @@ class AlbumDownload:
         with trio.move_on_after(_GOODBYE_S) as goodbye:
             goodbye.shield = True
             await self._around.session.remove(torrent)
-
-    async def _keep_resumable(self, torrent: Torrent) -> None:
-        kept, kept_at = torrent.pieces_verified, trio.current_time()
-        step = max(1, torrent.piece_count // _RESUME_SHARE)
-        while True:
-            with trio.move_on_after(_SAMPLE_S):
-                await torrent.wait_verified(kept + step)
-            new = torrent.pieces_verified - kept
-            late = trio.current_time() - kept_at > _RESUME_S
-            if new >= step or (new and late):
-                kept, kept_at = torrent.pieces_verified, trio.current_time()
-                await self._keep_resume_point(torrent)
 
     async def _keep_resume_point(self, torrent: Torrent) -> None:
         point = await torrent.resume_point()
@@ -301,6 +303,7 @@ class AlbumDownload:
         around, stillness = self._around, Stillness(trio.current_time())
         told = ""
         while True:
+            await trio.sleep(_SAMPLE_S)
             status = torrent.status()
             self._progress(torrent, status)
             around.space.update(
@@ -313,7 +316,6 @@ class AlbumDownload:
                 told = self._report_stall(torrent, standing, status, still_s, told)
             if still_s >= around.patience_s:
                 self._lose_patience(torrent, standing)
-            await trio.sleep(_SAMPLE_S)
 
     def _report_stall(
         self,
@@ -354,7 +356,7 @@ class AlbumDownload:
         )
 
     def _progress(self, torrent: Torrent, status: TorrentStatus) -> None:
-        self._around.emit(self._totals.update(status, torrent.peers()))
+        self._around.emit(self._totals.update(status, torrent.peers))
 
     def _renewed(self, renewed: Credential) -> None:
         self._around.emit(

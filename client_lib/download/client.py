@@ -138,6 +138,7 @@ class Client(Account):
                     ),
                     fallback=FallbackTuning(self._settings.web_seed_below_bytes_s),
                     goal=self._settings.seeding_goal,
+                    encryption=self.library.key_encryption(),
                 )
                 runner = JobRunner(
                     around,

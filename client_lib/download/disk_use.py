@@ -48,14 +48,15 @@ class DiskUse:
         Its checksums come with it. Raises StorageError.
         """
         paths = [place.paths[index] for index in sorted(place.complete)]
+        files = [metainfo.files[index] for index in sorted(place.complete)]
+        size_bytes = sum(file.length_bytes for file in files)
         if self.checksums and not place.replaces:
-            await write_checksums(place.folder, paths)
+            await write_checksums(place.folder, paths, size_bytes)
         async with self.placing:
             folder = await trio.to_thread.run_sync(place.reveal, self.library, licence)
         new_files = set(paths) - set(place.record.files or paths)
         listed = (folder / CHECKSUMS_FILE).exists()
         if self.checksums and place.replaces and (new_files or not listed):
-            await write_checksums(folder, paths)
-        files = [metainfo.files[index] for index in sorted(place.complete)]
+            await write_checksums(folder, paths, size_bytes)
         await self.shared.add(licence.licence_id, files, paths)
         return folder

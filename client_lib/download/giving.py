@@ -31,4 +31,4 @@ async def give_until_goal(
             await trio.sleep(min(_SAMPLE_S, left_s))
         finally:
             totals.add_given_s(trio.current_time() - began_s)
-        emit(totals.update(torrent.status(), torrent.peers()))
+        emit(totals.update(torrent.status(), torrent.peers))

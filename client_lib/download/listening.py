@@ -55,12 +55,14 @@ class Listening:
         self._listeners: list[Listener] = []
         self._fetching: dict[int, trio.CancelScope] = {}
         self._standing_back = False
+        self._joined = trio.Event()
         self.closed = False
 
     def join(self, track: TrackPieces) -> Listener:
         """Begin to listen at the beginning of a file."""
         listener = Listener(track)
         self._listeners.append(listener)
+        self._joined.set()
         self._torrent.notify()
         return listener
 
@@ -107,15 +109,16 @@ class Listening:
 
     async def run(self) -> None:
         """See to it that listeners get what they need, for ever."""
+        await self._joined.wait()  # most albums are fetched without anybody listening
         try:
             async with open_quiet_nursery() as nursery:
                 while True:
-                    if self._listeners or self._fetching or self._standing_back:
+                    while self._listeners or self._fetching or self._standing_back:
                         self._serve(nursery)
                         with trio.move_on_after(_LOOK_AGAIN_S):
                             await self._torrent.wait_change()
-                    else:
-                        await self._torrent.wait_change()
+                    self._joined = trio.Event()
+                    await self._joined.wait()
         finally:
             self._make_way(hungry=False, urgent=False)
             with trio.CancelScope(shield=True):

@@ -23,23 +23,36 @@ class Prefetch:
         self._tried: set[LicenceId] = set()
         self._ready: dict[LicenceId, Membership] = {}
         self._under_way: dict[LicenceId, trio.Event] = {}
+        self._reserved: set[LicenceId] = set()
         self._wake = trio.Event()
 
     def want(self, licences: Sequence[LicenceRecord]) -> None:
-        """Say which albums come next, soonest first; others that are ready are forgotten."""
+        """Say which albums come next, soonest first.
+
+        Others that are ready are forgotten, but for those that are reserved.
+        """
         self._wanted = {licence.licence_id: licence for licence in licences[:MOST_AHEAD]}
-        self._ready = {key: value for key, value in self._ready.items() if key in self._wanted}
-        self._tried &= self._wanted.keys()
+        kept = self._wanted.keys() | self._reserved
+        self._ready = {key: value for key, value in self._ready.items() if key in kept}
+        self._tried &= kept
         self._wake.set()
         self._wake = trio.Event()
 
+    def reserve(self, licence_id: LicenceId) -> None:
+        """Keep what there is of an album until it is taken: its turn has come."""
+        self._reserved.add(licence_id)
+
     async def take(self, licence_id: LicenceId) -> Membership | None:
         """Take what was got for an album, waiting if it is under way; None: join it yourself."""
-        await trio.lowlevel.checkpoint()
-        self._tried.add(licence_id)
-        if (under_way := self._under_way.get(licence_id)) is not None:
-            await under_way.wait()
-        return self._ready.pop(licence_id, None)
+        try:
+            await trio.lowlevel.checkpoint()
+            self._tried.add(licence_id)
+            if (under_way := self._under_way.get(licence_id)) is not None:
+                await under_way.wait()
+            return self._ready.pop(licence_id, None)
+        finally:
+            self._reserved.discard(licence_id)
+            self._ready.pop(licence_id, None)
 
     async def run(self) -> None:
         """Join what is wanted, for ever."""

@@ -262,6 +262,7 @@ class JobRunner:
         run = self._runs[entry.licence_id] = _Run(album)
         self._queue.mark(entry.licence_id, QueueState.DOWNLOADING)
         self._keeper.changed()
+        self._prefetch.reserve(entry.licence_id)
         albums.start_soon(self._run_one, licence, run)
 
     async def _run_one(self, licence: LicenceRecord, run: _Run) -> None:

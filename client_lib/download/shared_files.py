@@ -53,6 +53,9 @@ class SharedFiles:
 
     async def find(self, file: TorrentFile, *, apart_from: LicenceId) -> tuple[Path, ...]:
         """Files of other complete albums that had this content; the newest first."""
+        if self._albums is not None and file.pieces_root not in self._places:
+            await trio.lowlevel.checkpoint()  # of a thousand albums few have a file in common
+            return ()
         return await trio.to_thread.run_sync(
             self._find, file.pieces_root, apart_from, limiter=self._one_at_a_time
         )

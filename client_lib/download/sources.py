@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from client_lib.swarm.torrent import PeerStatus
+from client_lib.swarm.status import PeerStatus
 
 
 class BySource(NamedTuple):

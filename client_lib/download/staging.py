@@ -83,6 +83,7 @@ class _Staging:
         shared: SharedFiles,
     ) -> None:
         self._place = place
+        self._folder = place.folder
         self._metainfo = metainfo
         self._licence_id = licence_id
         self._library = library
@@ -96,7 +97,7 @@ class _Staging:
         """Indexes of the files to look for, in order. Blocking."""
         place, files = self._place, self._metainfo.files
         wanted = sorted(place.fetched)
-        absent = [i for i in wanted if not os.path.lexists(place.folder / place.paths[i])]
+        absent = [i for i in wanted if not os.path.lexists(self._folder / place.paths[i])]
         point = self._library.resume_point(self._licence_id, self._metainfo.info_hash)
         if point is not None:
             if not place.replaces or not absent:
@@ -113,7 +114,7 @@ class _Staging:
             for path, length in surplus_files(folder, place.paths):
                 if length in lengths:
                     self._surplus.setdefault(length, []).append(folder / path)
-        _make_folder(place.folder)
+        _make_folder(self._folder)
         return absent
 
     async def fill(self, index: int) -> tuple[list[bool], bool]:
@@ -122,17 +123,18 @@ class _Staging:
         Returns which pieces are right, and whether another file gave them.
         """
         file = self._metainfo.files[index]
-        target = self._place.folder / self._place.paths[index]
+        target = self._folder / self._place.paths[index]
         if file.length_bytes == 0:
             await trio.to_thread.run_sync(_make_empty, target)
             return [], False
         shared = await self._shared.find(file, apart_from=self._licence_id)
-        sources = await trio.to_thread.run_sync(self._sources, index, shared)
-        for source in sources:
-            flags = await self._copy(source.path, target, file)
-            if all(flags) or (any(flags) and source == sources[-1]):
-                return flags, source.elsewhere
-        await trio.to_thread.run_sync(_remove, target)
+        if shared or self._place.replaces:
+            sources = await trio.to_thread.run_sync(self._sources, index, shared)
+            for source in sources:
+                flags = await self._copy(source.path, target, file)
+                if all(flags) or (any(flags) and source == sources[-1]):
+                    return flags, source.elsewhere
+            await trio.to_thread.run_sync(_remove, target)
         return [False] * _pieces(file, self._metainfo.piece_length_bytes), False
 
     def _sources(self, index: int, shared: Sequence[Path]) -> list[_Source]:

@@ -85,7 +85,7 @@ class Standing:
                 if report.message and report.refused:
                     self.ask()
                 told[report.url] = report.message
-            await self._torrent.wait_turn()
+            await self._torrent.wait_tracker()
 
     async def answer_questions(self) -> None:
         """Get a fresh certificate when asked: that mends it, or licensing says what is wrong.

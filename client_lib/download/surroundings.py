@@ -18,6 +18,7 @@ from client_lib.download.space import SpaceLedger
 from client_lib.errors import CertificateError, LicenceExpired
 from client_lib.membership import Membership, join
 from client_lib.swarm.session import Session
+from client_lib.transport.key_encryption import KeyEncryption
 from client_lib.transport.licensing_client import LicensingClient
 from client_lib.wire.licensing_api import LicenceRecord
 
@@ -40,6 +41,7 @@ class Surroundings:
     fallback: FallbackTuning
     goal: SeedingGoal
     disk: DiskUse
+    encryption: KeyEncryption
 
     async def join(self, licence: LicenceRecord) -> Membership:
         """Get torrent and certificate of a licence; see `membership.join`."""
@@ -52,7 +54,7 @@ class Surroundings:
                 now=self.clock(),
                 rng=self.rng,
                 on_issued=self.clock_watch.note_issued,
-                encryption=self.library.key_encryption(),
+                encryption=self.encryption,
             )
         except CertificateError as error:
             if not self.clock_watch.is_off:

@@ -1,11 +1,11 @@
 """What one album has received and given in a job, over pauses and restarts: never goes back."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from client_lib.download.events import Progress
 from client_lib.download.sources import BySource, SourceSplit
 from client_lib.download.traffic import AlbumTraffic
-from client_lib.swarm.torrent import PeerStatus, Phase, TorrentStatus
+from client_lib.swarm.status import PeerStatus, Phase, TorrentStatus
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.release import TorrentName
 
@@ -22,7 +22,7 @@ class AlbumTotals:
         """Start at zero; `before` is what earlier jobs counted."""
         self._licence_id = licence_id
         self._name = name
-        self._split = SourceSplit()
+        self._split, self._split_bytes = SourceSplit(), 0
         self._earlier = before or AlbumTraffic()
         self._before = BySource(), 0
         self._by_source = BySource()
@@ -81,17 +81,22 @@ class AlbumTotals:
 
     def begin(self, verified_bytes: int, total_bytes: int) -> None:
         """Take up a torrent that was just put into the session."""
-        self._split = SourceSplit()
+        self._split, self._split_bytes = SourceSplit(), 0
         self._before = self._by_source, self.uploaded_bytes
         self.total_bytes = total_bytes
         # A pause may have cost some blocks, and a bad disk more: that is what there is now.
         self.verified_bytes = verified_bytes
 
-    def update(self, status: TorrentStatus, peers: Iterable[PeerStatus]) -> Progress:
-        """Take a moment of the torrent; returns it as an event."""
-        split = self._split.update(peers, status.downloaded_bytes)
+    def update(self, status: TorrentStatus, peers: Callable[[], Iterable[PeerStatus]]) -> Progress:
+        """Take a moment of the torrent; returns it as an event.
+
+        `peers` are asked for if anything has come: libtorrent's thread is waited for.
+        """
         before, uploaded_before = self._before
-        self._by_source = BySource(*map(sum, zip(before, split, strict=True)))
+        if status.downloaded_bytes != self._split_bytes:
+            self._split_bytes = status.downloaded_bytes
+            split = self._split.update(peers(), status.downloaded_bytes)
+            self._by_source = BySource(*map(sum, zip(before, split, strict=True)))
         self.uploaded_bytes = uploaded_before + status.uploaded_bytes
         self.total_bytes = status.total_bytes
         if status.phase is not Phase.CHECKING:

@@ -10,11 +10,11 @@ from client_lib.download.library import DeviceLibrary, DownloadState
 from client_lib.download.listening import Listening
 from client_lib.download.listening_order import find_track, played_from
 from client_lib.download.naming import local_paths
+from client_lib.download.piece_map import PieceMap
 from client_lib.download.queue import DownloadQueue, QueueState
 from client_lib.download.read_ahead import TrackPieces
 from client_lib.download.runner import JobRunner
 from client_lib.download.track_stream import TrackStream
-from client_lib.download.web_pieces import PieceMap
 from client_lib.errors import AlbumswarmError, StorageError, UsageError
 from client_lib.membership import stored_metainfo
 from client_lib.wire.licence import LicenceId

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import trio
 
 from client_lib.download.fallback import Company, FallbackPolicy, FallbackTuning
-from client_lib.swarm.torrent import PeerStatus, Phase, Torrent, TorrentStatus
+from client_lib.swarm.status import PeerStatus, Phase, TorrentStatus
+from client_lib.swarm.torrent import Torrent
 
 _SAMPLE_S = 0.5
 

@@ -23,6 +23,7 @@ _OTHER_INTERFACES_S = 1.0
 _GOODBYE_S = 0.8
 _LAST_ANSWERS_S = 1.5  # libtorrent gives up an announce of the end after 1 s
 _OLD_SELF_S = 25.0  # and any other after 20 s
+_PIECES_TOGETHER_S = 0.02
 
 
 _SENT, _RECEIVED = "net.sent_payload_bytes", "net.recv_payload_bytes"
@@ -198,8 +199,13 @@ class Session:
                 with contextlib.suppress(BlockingIOError):
                     while readable.recv(4096):
                         pass
-                for alert in self._session.pop_alerts():
+                alerts = self._session.pop_alerts()
+                for alert in alerts:
                     self._dispatch(alert)
+                # Pieces come by the thousand, and each would wake us.
+                if alerts and all(isinstance(one, lt.piece_finished_alert) for one in alerts):
+                    del alerts
+                    await trio.sleep(_PIECES_TOGETHER_S)
 
     def _dispatch(self, alert: lt.alert) -> None:
         if isinstance(alert, lt.listen_succeeded_alert):

@@ -1,6 +1,5 @@
 """One sealed torrent in a session: its state as values, its commands as methods."""
 
-import enum
 import errno
 import itertools
 from collections.abc import Sequence
@@ -16,19 +15,10 @@ from client_lib.swarm.layout import file_priorities, piece_lengths
 from client_lib.swarm.pieces import NORMAL, Pieces
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.seams import seams
+from client_lib.swarm.status import PeerStatus, Phase, TorrentStatus, peer_status
 from client_lib.swarm.tracker_talk import TrackerReport, TrackerTalk
 from client_lib.wire.infohash import InfoHash
-from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
-
-
-class Phase(enum.StrEnum):
-    """What a torrent is doing."""
-
-    CHECKING = "checking"
-    DOWNLOADING = "downloading"
-    SEEDING = "seeding"
-    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +40,6 @@ class AddTorrent:
     resume: ResumePoint | None = None
     complete: bool = False
     wanted: frozenset[int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TorrentStatus:
-    """A moment of a torrent. Payload bytes count since it was added; rates are bytes/s.
-
-    `verified_bytes` is what is on disk with the right hash, of `total_bytes`: both of the wanted
-    files only.
-    """
-
-    phase: Phase
-    total_bytes: int
-    verified_bytes: int
-    downloaded_bytes: int
-    uploaded_bytes: int
-    download_rate_bytes_s: int
-    upload_rate_bytes_s: int
-    connected_peers: int
-    known_peers: int
-    pieces: int
-
-
-@dataclass(frozen=True, slots=True)
-class PeerStatus:
-    """A connected peer; bytes are payload. `called` by us: others can call it there too.
-
-    A `web_seed` (BEP 19) is a central seeder, too.
-    """
-
-    address: str
-    port: int
-    central_seeder: bool
-    complete: bool
-    called: bool
-    downloaded_bytes: int
-    uploaded_bytes: int
-    download_rate_bytes_s: int
-    upload_rate_bytes_s: int
-    web_seed: bool = False
 
 
 class Torrent:
@@ -118,6 +69,7 @@ class Torrent:
         """Pieces that passed their hash check since the torrent was added."""
         self._changed = trio.Event()
         self._turned = trio.Event()
+        self._heard = trio.Event()
         self._arrived = trio.Event()
         self._awaited_pieces = 0
         self._resume_points: list[ResumePoint | None] = []
@@ -162,7 +114,7 @@ class Torrent:
         """Peers whose handshake is done."""
         unfinished = lt.peer_info.connecting | lt.peer_info.handshake
         return tuple(
-            _peer_status(peer)
+            peer_status(peer)
             for peer in self._handle.get_peer_info()
             if not peer.flags & unfinished
         )
@@ -187,8 +139,12 @@ class Torrent:
         await self._changed.wait()
 
     async def wait_turn(self) -> None:
-        """Wait until anything but a further piece has changed."""
+        """Wait until it has another state or an error, or other files are wanted."""
         await self._turned.wait()
+
+    async def wait_tracker(self) -> None:
+        """Wait until a tracker has been asked, or has said something."""
+        await self._heard.wait()
 
     async def wait_verified(self, pieces: int) -> None:
         """Wait until `pieces_verified` is so many. For one task at a time."""
@@ -208,8 +164,8 @@ class Torrent:
                 raise DiskFullError(where, status.total_bytes - status.verified_bytes, 0)
             if self.error is not None:
                 raise DownloadError(f"{self.name}: {self.error}")
-            # Not for every piece: a status has a list of them all. Libtorrent says when it has
-            # finished.
+            # Not for every piece: a status has a list of them all, and libtorrent's thread is
+            # waited for. It says when it has finished.
             await self.wait_turn()
         await trio.lowlevel.checkpoint()
 
@@ -219,6 +175,7 @@ class Torrent:
         self._wanted_lengths = piece_lengths(self._layout, files)
         self.total_bytes = sum(self._wanted_lengths)
         self._turn()
+        self.notify()
 
     def renew(self, certificate_pem: str, key_pem: str) -> None:
         """Present another certificate from the next connection on."""
@@ -332,8 +289,6 @@ class Torrent:
                 if before in self._held_back:
                     self._held_back.discard(before)
                     self._handle.prioritize_pieces([(before, NORMAL)])
-                self.notify()
-                return
             case lt.read_piece_alert():
                 self.pieces.on_read(alert)
             case lt.save_resume_data_alert():
@@ -349,47 +304,35 @@ class Torrent:
                 self._moved.append(None)
             case lt.storage_moved_failed_alert():
                 self._moved.append(alert.error.message())
-            case lt.file_error_alert():
-                self.error = f"{alert.filename()}: {alert.error.message()}"
-                self.disk_full |= alert.error.value() in (errno.ENOSPC, errno.EDQUOT)
-            case lt.torrent_error_alert():
-                # What a file_error_alert said before it names the file.
-                self.error = self.error or alert.error.message()
-            case lt.state_changed_alert() | lt.torrent_finished_alert():
-                pass
-            case lt.torrent_checked_alert():
-                pass
             case lt.torrent_resumed_alert():
                 self._paused = False
             case lt.torrent_paused_alert():
                 self._paused = True
-            case _ if not self._talk.on_alert(alert):
+            case lt.file_error_alert():
+                self.error = f"{alert.filename()}: {alert.error.message()}"
+                self.disk_full |= alert.error.value() in (errno.ENOSPC, errno.EDQUOT)
+                self._turn()
+            case lt.torrent_error_alert():
+                # What a file_error_alert said before it names the file.
+                self.error = self.error or alert.error.message()
+                self._turn()
+            case lt.state_changed_alert() | lt.torrent_finished_alert():
+                self._turn()
+            case lt.torrent_checked_alert():
+                self._turn()
+            case _ if self._talk.on_alert(alert):
+                self._heard.set()
+                self._heard = trio.Event()
+            case _:
                 return
-        self._turn()
+        self.notify()
 
     def _turn(self) -> None:
+        """Have `wait_complete` look again."""
         self._turned.set()
         self._turned = trio.Event()
-        self.notify()
 
     def notify(self) -> None:
         """Wake those who wait for a change."""
         self._changed.set()
         self._changed = trio.Event()
-
-
-def _peer_status(peer: lt.peer_info) -> PeerStatus:
-    address, port = peer.ip
-    web_seed = bool(peer.connection_type & (lt.peer_info.web_seed | lt.peer_info.http_seed))
-    return PeerStatus(
-        address=address,
-        port=port,
-        central_seeder=web_seed or peer.pid.to_bytes().startswith(PEER_ID_SEEDER.encode()),
-        complete=bool(peer.flags & lt.peer_info.seed),
-        called=bool(peer.flags & lt.peer_info.outgoing_connection),
-        downloaded_bytes=peer.total_download,
-        uploaded_bytes=peer.total_upload,
-        download_rate_bytes_s=peer.payload_down_speed,
-        upload_rate_bytes_s=peer.payload_up_speed,
-        web_seed=web_seed,
-    )

@@ -12,7 +12,8 @@ from client_lib.swarm.create import create_torrent
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.session import Session, open_session
 from client_lib.swarm.settings import SessionSettings
-from client_lib.swarm.torrent import AddTorrent, Phase, Torrent
+from client_lib.swarm.status import Phase
+from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.wire.certificates import SeederIdentity
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.metainfo import Metainfo

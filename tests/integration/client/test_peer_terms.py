@@ -18,7 +18,7 @@ from client_lib.download.router_watch import port_mapped
 from client_lib.download.traffic_file import read_traffic
 from client_lib.swarm.hardening import settings_pack
 from client_lib.swarm.session import PortMapping, open_session
-from client_lib.swarm.torrent import Phase
+from client_lib.swarm.status import Phase
 from tests.integration.client.market import market
 from tests.integration.client.rig import HOST, Album, seeding, settings
 

@@ -14,7 +14,7 @@ import trio.testing
 from client_lib.errors import DownloadError, MetainfoError, StorageError, UsageError
 from client_lib.swarm.session import open_session
 from client_lib.swarm.settings import SessionSettings
-from client_lib.swarm.torrent import Phase
+from client_lib.swarm.status import Phase
 from client_lib.wire.certificates import HostIdentity, SignerIdentity
 from tests.integration.client.rig import HOST, NAME, SIZES, Album, seeding, settings, until_bytes
 from tests.pki import Leaf, SwarmPki, licence_identity, utc_now

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client_lib.download.sources import BySource, SourceSplit
-from client_lib.swarm.torrent import PeerStatus
+from client_lib.swarm.status import PeerStatus
 
 
 def peer(

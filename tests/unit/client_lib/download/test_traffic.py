@@ -10,7 +10,7 @@ from client_lib.download.traffic import AlbumTraffic, TrafficStats
 from client_lib.download.traffic_file import RECENT_FILE, SYNCED_FILE, read_traffic
 from client_lib.download.traffic_keeper import TrafficKeeper
 from client_lib.errors import StorageError
-from client_lib.swarm.torrent import Phase, TorrentStatus
+from client_lib.swarm.status import Phase, TorrentStatus
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.release import TorrentName
 
@@ -21,7 +21,7 @@ NAME = TorrentName("rel-0001.flac")
 def counted(keeper: TrafficKeeper, taken: int, given: int) -> dict[LicenceId, AlbumTotals]:
     totals = AlbumTotals(ONE, NAME, keeper.before(ONE))
     totals.begin(0, 1000)
-    totals.update(TorrentStatus(Phase.DOWNLOADING, 1000, 0, taken, given, 0, 0, 0, 0, 0), ())
+    totals.update(TorrentStatus(Phase.DOWNLOADING, 1000, 0, taken, given, 0, 0, 0, 0, 0), tuple)
     return {ONE: totals}
 
 
