@@ -8,13 +8,13 @@ from pathlib import Path
 from client_lib.blocking.job import DownloadJob
 from client_lib.blocking.portal import Portal, open_portal
 from client_lib.download import client as trio_client
+from client_lib.download.disk.repair import Repaired
+from client_lib.download.disk.verification import FileFinding, VerifyProgress
 from client_lib.download.events import Event
 from client_lib.download.queue import Order, QueueEntry
-from client_lib.download.queue_requests import QueueRequest
-from client_lib.download.repair import Repaired
+from client_lib.download.queueing.requests import QueueRequest
 from client_lib.download.settings import ClientSettings
-from client_lib.download.traffic import TrafficStats
-from client_lib.download.verification import FileFinding, VerifyProgress
+from client_lib.download.traffic.ledger import TrafficStats
 from client_lib.wire.licensing_api import Balance, LicenceRecord, PurchaseAnswer, ReleaseQuote
 from client_lib.wire.release import ReleaseId, TorrentName
 

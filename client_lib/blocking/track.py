@@ -3,7 +3,7 @@
 import io
 
 from client_lib.blocking.portal import Portal
-from client_lib.download import track_stream
+from client_lib.download.listening import track_stream
 
 
 class TrackStream(io.RawIOBase):

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from client_lib.download.disk.verification import FileFinding
 from client_lib.download.queue import QueueEntry
-from client_lib.download.traffic import AlbumTraffic
-from client_lib.download.verification import FileFinding
+from client_lib.download.traffic.ledger import AlbumTraffic
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import (
     BalanceAnswer,

@@ -23,7 +23,7 @@ from client_lib.download.client import Client, open_client
 from client_lib.download.job import DownloadJob
 from client_lib.download.library import DeviceLibrary
 from client_lib.download.queue import Order, QueueEntry, QueueState
-from client_lib.download.queue_requests import Resume
+from client_lib.download.queueing.requests import Resume
 from client_lib.errors import (
     DownloadError,
     LicenceRefused,

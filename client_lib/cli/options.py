@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from client_lib.cli.passphrases import asked_passphrase, given_passphrase
 from client_lib.config import load_config
 from client_lib.download.library import DeviceLibrary
-from client_lib.download.seeding_goal import SeedingGoal
 from client_lib.download.settings import ClientConfig, ClientSettings, default_data_folder
+from client_lib.download.traffic.seeding_goal import SeedingGoal
 from client_lib.durable import read_text
 from client_lib.errors import UsageError
 from client_lib.protection import (

@@ -13,7 +13,7 @@ from client_lib.cli.selection import select, title
 from client_lib.console import print_json, print_table, print_text, printable
 from client_lib.download.account import Account, open_account
 from client_lib.download.queue import QueueState
-from client_lib.download.queue_requests import Move, Pause, QueueRequest, Remove, Resume
+from client_lib.download.queueing.requests import Move, Pause, QueueRequest, Remove, Resume
 from client_lib.errors import DownloadError, UsageError
 from client_lib.wire.licence import LicenceId
 

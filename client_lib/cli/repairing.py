@@ -21,7 +21,7 @@ from client_lib.cli.progress_view import ProgressView
 from client_lib.cli.selection import select, title
 from client_lib.console import print_json, print_text, printable
 from client_lib.download.client import Client, open_client
-from client_lib.download.verification import FileFinding, FileState, VerifyProgress
+from client_lib.download.disk.verification import FileFinding, FileState, VerifyProgress
 from client_lib.errors import DownloadError
 from client_lib.wire.licensing_api import LicenceRecord
 

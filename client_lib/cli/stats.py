@@ -7,8 +7,8 @@ from rich.filesize import decimal
 from client_lib.cli.answers import Traffic
 from client_lib.cli.options import Options
 from client_lib.console import print_json, print_table, print_text
-from client_lib.download.traffic import AlbumTraffic, TrafficStats
-from client_lib.download.traffic_file import read_traffic
+from client_lib.download.traffic.file import read_traffic
+from client_lib.download.traffic.ledger import AlbumTraffic, TrafficStats
 
 _NO_OPTIONS = Options()
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from client_lib.download.client import Client, open_client
+    from client_lib.download.disk.repair import Repaired
+    from client_lib.download.disk.verification import FileFinding, FileState, VerifyProgress
     from client_lib.download.events import (
         CertificateRenewed,
         DiskFull,
@@ -39,15 +41,13 @@ if TYPE_CHECKING:
         WarningKind,
     )
     from client_lib.download.job import DownloadJob
+    from client_lib.download.line.schedule import ScheduleRule, Weekday
+    from client_lib.download.listening.track_stream import TrackStream
     from client_lib.download.queue import Order, QueueEntry, QueueState
-    from client_lib.download.repair import Repaired
-    from client_lib.download.schedule import ScheduleRule, Weekday
-    from client_lib.download.seeding_goal import SeedingGoal
     from client_lib.download.settings import ClientSettings
     from client_lib.download.summary import JobSummary
-    from client_lib.download.track_stream import TrackStream
-    from client_lib.download.traffic import AlbumTraffic, TrafficStats
-    from client_lib.download.verification import FileFinding, FileState, VerifyProgress
+    from client_lib.download.traffic.ledger import AlbumTraffic, TrafficStats
+    from client_lib.download.traffic.seeding_goal import SeedingGoal
     from client_lib.passphrase import Passphrase
     from client_lib.protection import KeyringProtection, PassphraseProtection
     from client_lib.swarm.settings import SessionSettings
@@ -100,7 +100,7 @@ __all__ = [
 # Where each name is. All are loaded at first use (PEP 562): downloads bring libtorrent and X.509,
 # 0.2 s of loading, and the events alone 14 ms, which a `list` or an import should not wait for.
 _HOMES = {
-    "AlbumTraffic": "client_lib.download.traffic",
+    "AlbumTraffic": "client_lib.download.traffic.ledger",
     "CertificateRenewed": "client_lib.download.events",
     "Client": "client_lib.download.client",
     "ClientSettings": "client_lib.download.settings",
@@ -109,8 +109,8 @@ _HOMES = {
     "Event": "client_lib.download.events",
     "Failed": "client_lib.download.events",
     "Fallback": "client_lib.download.events",
-    "FileFinding": "client_lib.download.verification",
-    "FileState": "client_lib.download.verification",
+    "FileFinding": "client_lib.download.disk.verification",
+    "FileState": "client_lib.download.disk.verification",
     "Finished": "client_lib.download.events",
     "GoalReached": "client_lib.download.events",
     "JobSummary": "client_lib.download.summary",
@@ -124,23 +124,23 @@ _HOMES = {
     "QueueEntry": "client_lib.download.queue",
     "QueueState": "client_lib.download.queue",
     "Queued": "client_lib.download.events",
-    "Repaired": "client_lib.download.repair",
+    "Repaired": "client_lib.download.disk.repair",
     "Revoked": "client_lib.download.events",
-    "ScheduleRule": "client_lib.download.schedule",
+    "ScheduleRule": "client_lib.download.line.schedule",
     "Seeding": "client_lib.download.events",
-    "SeedingGoal": "client_lib.download.seeding_goal",
+    "SeedingGoal": "client_lib.download.traffic.seeding_goal",
     "SessionSettings": "client_lib.swarm.settings",
     "StallReason": "client_lib.download.events",
     "Stalled": "client_lib.download.events",
     "Started": "client_lib.download.events",
-    "TrackStream": "client_lib.download.track_stream",
-    "TrafficStats": "client_lib.download.traffic",
+    "TrackStream": "client_lib.download.listening.track_stream",
+    "TrafficStats": "client_lib.download.traffic.ledger",
     "Trouble": "client_lib.download.events",
     "Verified": "client_lib.download.events",
-    "VerifyProgress": "client_lib.download.verification",
+    "VerifyProgress": "client_lib.download.disk.verification",
     "Warned": "client_lib.download.events",
     "WarningKind": "client_lib.download.events",
-    "Weekday": "client_lib.download.schedule",
+    "Weekday": "client_lib.download.line.schedule",
     "open_client": "client_lib.download.client",
 }
 

@@ -10,8 +10,8 @@ import trio
 
 from client_lib.download.library import DeviceLibrary, Service
 from client_lib.download.queue import QueueEntry
-from client_lib.download.queue_commands import carry_out
-from client_lib.download.queue_requests import QueueRequest
+from client_lib.download.queueing.commands import carry_out
+from client_lib.download.queueing.requests import QueueRequest
 from client_lib.download.settings import ClientSettings
 from client_lib.errors import UnreachableError, UsageError
 from client_lib.transport.licensing_client import LicensingClient, open_licensing

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import trio
 
-from client_lib.download.album_place import AlbumPlace, already_there
 from client_lib.download.catching_up import catch_up
+from client_lib.download.disk.album_place import AlbumPlace, already_there
 from client_lib.download.events import (
     CertificateRenewed,
     Fallback,
@@ -20,15 +20,15 @@ from client_lib.download.events import (
     Trouble,
     Verified,
 )
-from client_lib.download.giving import give_until_goal
-from client_lib.download.listening import Listening
+from client_lib.download.line.stall import Stillness, stall_reason
+from client_lib.download.line.web_seed_use import use_web_seeds_while_slow
+from client_lib.download.listening.listeners import Listening
+from client_lib.download.listening.web_pieces import WebPieces
 from client_lib.download.resume_keeping import keep_resumable
-from client_lib.download.stall import Stillness, stall_reason
 from client_lib.download.standing import Standing
 from client_lib.download.surroundings import Surroundings
-from client_lib.download.totals import AlbumTotals
-from client_lib.download.web_pieces import WebPieces
-from client_lib.download.web_seed_use import use_web_seeds_while_slow
+from client_lib.download.traffic.giving import give_until_goal
+from client_lib.download.traffic.totals import AlbumTotals
 from client_lib.errors import DownloadError, LicenceExpired, StorageError
 from client_lib.membership import Membership
 from client_lib.nursery import open_quiet_nursery

@@ -12,32 +12,32 @@ from cryptography import x509
 
 from client_lib.download.account import Account, connected
 from client_lib.download.clock_watch import ClockWatch
-from client_lib.download.disk_use import DiskUse
+from client_lib.download.disk.disk_use import DiskUse
+from client_lib.download.disk.folder_template import FolderTemplate
+from client_lib.download.disk.repair import Repaired, complete_record, verify_album
+from client_lib.download.disk.shared_files import SharedFiles
+from client_lib.download.disk.space import SpaceLedger
+from client_lib.download.disk.verification import FileFinding, VerifyProgress
 from client_lib.download.event_box import EventBox
 from client_lib.download.events import Event, Started
 from client_lib.download.exporting import export_membership
-from client_lib.download.fallback import FallbackTuning
-from client_lib.download.folder_template import FolderTemplate
 from client_lib.download.job import DownloadJob, running_job
 from client_lib.download.library import Service
-from client_lib.download.line_limits import LineLimits
+from client_lib.download.line.fallback import FallbackTuning
+from client_lib.download.line.limits import LineLimits
+from client_lib.download.line.router_watch import RouterWatch
+from client_lib.download.line.schedule import Limits
+from client_lib.download.line.upload_cap import UploadCap
 from client_lib.download.queue import Order
-from client_lib.download.queue_keeper import QueueKeeper
-from client_lib.download.queue_requests import QueueRequests
-from client_lib.download.repair import Repaired, complete_record, verify_album
-from client_lib.download.router_watch import RouterWatch
+from client_lib.download.queueing.keeper import QueueKeeper
+from client_lib.download.queueing.requests import QueueRequests
 from client_lib.download.runner import JobRunner
-from client_lib.download.schedule import Limits
 from client_lib.download.settings import ClientSettings
-from client_lib.download.shared_files import SharedFiles
-from client_lib.download.space import SpaceLedger
 from client_lib.download.surroundings import Surroundings
 from client_lib.download.tracks import Tracks
-from client_lib.download.traffic import TrafficStats
-from client_lib.download.traffic_file import read_traffic
-from client_lib.download.traffic_keeper import TrafficKeeper
-from client_lib.download.upload_cap import UploadCap
-from client_lib.download.verification import FileFinding, VerifyProgress
+from client_lib.download.traffic.file import read_traffic
+from client_lib.download.traffic.keeper import TrafficKeeper
+from client_lib.download.traffic.ledger import TrafficStats
 from client_lib.errors import CertificateError, StorageError
 from client_lib.membership import join
 from client_lib.swarm.session import open_session

@@ -8,14 +8,14 @@ import trio
 
 from client_lib.download.event_box import EventBox
 from client_lib.download.events import Event, Failed, Finished
-from client_lib.download.line_limits import LineLimits
+from client_lib.download.line.limits import LineLimits
+from client_lib.download.line.schedule import Limits
+from client_lib.download.listening.track_stream import TrackStream
 from client_lib.download.queue import Order, QueueEntry
-from client_lib.download.queue_keeper import QueueKeeper
-from client_lib.download.queue_requests import Move, Pause, QueueRequests, Remove, Resume
+from client_lib.download.queueing.keeper import QueueKeeper
+from client_lib.download.queueing.requests import Move, Pause, QueueRequests, Remove, Resume
 from client_lib.download.runner import JobRunner
-from client_lib.download.schedule import Limits
 from client_lib.download.summary import JobSummary
-from client_lib.download.track_stream import TrackStream
 from client_lib.download.tracks import Tracks
 from client_lib.errors import DownloadError, UsageError
 from client_lib.nursery import open_quiet_nursery

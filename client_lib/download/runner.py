@@ -6,9 +6,10 @@ from pathlib import Path
 
 import trio
 
-from client_lib.download import placement
 from client_lib.download.album import AlbumDownload
-from client_lib.download.concurrency import Concurrency, LineSample
+from client_lib.download.disk import placement
+from client_lib.download.disk.room_ahead import shortage
+from client_lib.download.disk.space import disk_full_error
 from client_lib.download.events import (
     DiskFull,
     Failed,
@@ -19,14 +20,13 @@ from client_lib.download.events import (
     Warned,
     WarningKind,
 )
+from client_lib.download.line.concurrency import Concurrency, LineSample
 from client_lib.download.prefetch import MOST_AHEAD, Prefetch
 from client_lib.download.queue import Order, QueueEntry, QueueState
-from client_lib.download.queue_keeper import QueueKeeper
-from client_lib.download.room_ahead import shortage
-from client_lib.download.space import disk_full_error
+from client_lib.download.queueing.keeper import QueueKeeper
 from client_lib.download.surroundings import Surroundings
-from client_lib.download.totals import AlbumTotals
-from client_lib.download.traffic_keeper import TrafficKeeper
+from client_lib.download.traffic.keeper import TrafficKeeper
+from client_lib.download.traffic.totals import AlbumTotals
 from client_lib.errors import (
     AlbumswarmError,
     DiskFullError,

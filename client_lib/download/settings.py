@@ -8,9 +8,9 @@ from typing import Annotated
 
 import msgspec
 
-from client_lib.download.folder_template import DEFAULT_FOLDER_TEMPLATE
-from client_lib.download.schedule import ScheduleRule
-from client_lib.download.seeding_goal import SeedingGoal
+from client_lib.download.disk.folder_template import DEFAULT_FOLDER_TEMPLATE
+from client_lib.download.line.schedule import ScheduleRule
+from client_lib.download.traffic.seeding_goal import SeedingGoal
 from client_lib.errors import UsageError
 from client_lib.protection import Protection
 from client_lib.swarm.settings import SessionSettings

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import trio
 from cryptography import x509
 
-from client_lib.download.stall import tracker_host
+from client_lib.download.line.stall import tracker_host
 from client_lib.errors import CertificateError, LicensingRefused, UnreachableError
 from client_lib.membership import LicenceCertificateRequest, Membership, refusal
 from client_lib.swarm.torrent import Torrent

@@ -9,12 +9,12 @@ import trio
 from cryptography import x509
 
 from client_lib.download.clock_watch import ClockWatch
-from client_lib.download.disk_use import DiskUse
+from client_lib.download.disk.disk_use import DiskUse
+from client_lib.download.disk.space import SpaceLedger
 from client_lib.download.events import Event
-from client_lib.download.fallback import FallbackTuning
 from client_lib.download.library import DeviceLibrary, DownloadState
-from client_lib.download.seeding_goal import SeedingGoal
-from client_lib.download.space import SpaceLedger
+from client_lib.download.line.fallback import FallbackTuning
+from client_lib.download.traffic.seeding_goal import SeedingGoal
 from client_lib.errors import CertificateError, LicenceExpired
 from client_lib.membership import Membership, join
 from client_lib.swarm.session import Session

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import trio
 
+from client_lib.download.disk.naming import local_paths
 from client_lib.download.events import Failed, Trouble
 from client_lib.download.library import DeviceLibrary, DownloadState
-from client_lib.download.listening import Listening
-from client_lib.download.listening_order import find_track, played_from
-from client_lib.download.naming import local_paths
+from client_lib.download.listening.listeners import Listening
+from client_lib.download.listening.order import find_track, played_from
+from client_lib.download.listening.read_ahead import TrackPieces
+from client_lib.download.listening.track_stream import TrackStream
 from client_lib.download.piece_map import PieceMap
 from client_lib.download.queue import DownloadQueue, QueueState
-from client_lib.download.read_ahead import TrackPieces
 from client_lib.download.runner import JobRunner
-from client_lib.download.track_stream import TrackStream
 from client_lib.errors import AlbumswarmError, StorageError, UsageError
 from client_lib.membership import stored_metainfo
 from client_lib.wire.licence import LicenceId

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import trio
 
-from client_lib.download.checksums import CHECKSUMS_FILE
+from client_lib.download.disk.checksums import CHECKSUMS_FILE
+from client_lib.download.disk.file_selection import wanted_files
+from client_lib.download.disk.folder_template import FolderTemplate
 from client_lib.download.events import (
     Event,
     Finished,
@@ -17,10 +19,8 @@ from client_lib.download.events import (
     Started,
     Verified,
 )
-from client_lib.download.file_selection import wanted_files
-from client_lib.download.folder_template import FolderTemplate
 from client_lib.download.settings import ClientSettings
-from client_lib.download.totals import AlbumTotals
+from client_lib.download.traffic.totals import AlbumTotals
 from client_lib.errors import DownloadError, LicenceRevoked
 from client_lib.testing.books import AlbumState, Books, Device, FakeRelease
 from client_lib.testing.script import Break, Receive, Stall

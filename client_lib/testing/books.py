@@ -9,9 +9,9 @@ from typing import Protocol
 
 import msgspec
 
+from client_lib.download.line.schedule import Limits
 from client_lib.download.queue import StoredQueue
-from client_lib.download.queue_requests import QueueRequest
-from client_lib.download.schedule import Limits
+from client_lib.download.queueing.requests import QueueRequest
 from client_lib.errors import LibraryInUse, LicensingRefused, UnreachableError, UsageError
 from client_lib.testing.script import Step
 from client_lib.wire.licence import LicenceId, licence_id_from

@@ -9,22 +9,22 @@ from typing import cast
 import trio
 
 from client_lib.download.client import Client
-from client_lib.download.events import Event
-from client_lib.download.file_selection import wanted_files
-from client_lib.download.line_limits import LineLimits
-from client_lib.download.listening_order import find_track
-from client_lib.download.queue import DownloadQueue, Order, QueueEntry
-from client_lib.download.queue_requests import QueueRequest, QueueRequests, apply
-from client_lib.download.repair import Repaired
-from client_lib.download.schedule import Limits
-from client_lib.download.settings import ClientSettings
-from client_lib.download.traffic import AlbumTraffic, StoredTraffic, TrafficStats
-from client_lib.download.verification import (
+from client_lib.download.disk.file_selection import wanted_files
+from client_lib.download.disk.repair import Repaired
+from client_lib.download.disk.verification import (
     FileFinding,
     FileState,
     VerifyProgress,
     surplus_files,
 )
+from client_lib.download.events import Event
+from client_lib.download.line.limits import LineLimits
+from client_lib.download.line.schedule import Limits
+from client_lib.download.listening.order import find_track
+from client_lib.download.queue import DownloadQueue, Order, QueueEntry
+from client_lib.download.queueing.requests import QueueRequest, QueueRequests, apply
+from client_lib.download.settings import ClientSettings
+from client_lib.download.traffic.ledger import AlbumTraffic, StoredTraffic, TrafficStats
 from client_lib.errors import LicenceRevoked, LicensingRefused, UnreachableError, UsageError
 from client_lib.nursery import open_quiet_nursery
 from client_lib.testing.books import Books, Device

@@ -10,18 +10,18 @@ from client_lib.download.album import AlbumDownload
 from client_lib.download.event_box import EventBox
 from client_lib.download.events import Event, Failed
 from client_lib.download.job import DownloadJob
-from client_lib.download.line_limits import LineLimits
-from client_lib.download.listening_order import find_track
+from client_lib.download.line.limits import LineLimits
+from client_lib.download.listening.order import find_track
 from client_lib.download.queue import DownloadQueue, Order, QueueEntry, QueueState
-from client_lib.download.queue_keeper import QueueKeeper
-from client_lib.download.queue_requests import Move, Pause, QueueRequest, Remove, Resume
+from client_lib.download.queueing.keeper import QueueKeeper
+from client_lib.download.queueing.requests import Move, Pause, QueueRequest, Remove, Resume
 from client_lib.download.runner import JobRunner, _Run
 from client_lib.download.settings import ClientSettings
 from client_lib.download.surroundings import Surroundings
-from client_lib.download.totals import AlbumTotals
 from client_lib.download.tracks import Tracks
-from client_lib.download.traffic import AlbumTraffic
-from client_lib.download.traffic_keeper import TrafficKeeper
+from client_lib.download.traffic.keeper import TrafficKeeper
+from client_lib.download.traffic.ledger import AlbumTraffic
+from client_lib.download.traffic.totals import AlbumTotals
 from client_lib.errors import UsageError
 from client_lib.testing.album import FakeAlbum, FakeTotals
 from client_lib.testing.books import Books, Device

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from client_lib.download.read_ahead import TrackPieces
-from client_lib.download.track_stream import FindTrack, TrackStream
+from client_lib.download.listening.read_ahead import TrackPieces
+from client_lib.download.listening.track_stream import FindTrack, TrackStream
 
 _CHUNK_BYTES = 64 << 10
 

@@ -28,8 +28,8 @@ from client_lib import (
     Verified,
     VerifyProgress,
 )
-from client_lib.download.checksums import CHECKSUMS_FILE
-from client_lib.download.queue_requests import Pause, Remove, Resume
+from client_lib.download.disk.checksums import CHECKSUMS_FILE
+from client_lib.download.queueing.requests import Pause, Remove, Resume
 from client_lib.errors import DownloadError, LibraryInUse, LicenceRevoked, UsageError
 from tests.contract.client.shops import FAST, FILES, SLOW, Shop, shop
 

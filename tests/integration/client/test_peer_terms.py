@@ -14,8 +14,8 @@ from client_lib.download import (
     SeedingGoal,
     SessionSettings,
 )
-from client_lib.download.router_watch import port_mapped
-from client_lib.download.traffic_file import read_traffic
+from client_lib.download.line.router_watch import port_mapped
+from client_lib.download.traffic.file import read_traffic
 from client_lib.swarm.hardening import settings_pack
 from client_lib.swarm.session import PortMapping, open_session
 from client_lib.swarm.status import Phase

@@ -21,7 +21,7 @@ from client_lib.download import (
     Started,
     Verified,
 )
-from client_lib.download.queue_requests import Move, Pause, Remove, Resume
+from client_lib.download.queueing.requests import Move, Pause, Remove, Resume
 from client_lib.errors import DownloadError, UsageError
 from client_lib.wire.licensing_api import LicenceRecord
 from tests.integration.client.market import Market, market, small_albums

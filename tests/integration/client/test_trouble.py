@@ -24,7 +24,7 @@ from client_lib.download import (
     Warned,
     WarningKind,
 )
-from client_lib.download.space import SPARE_BYTES
+from client_lib.download.disk.space import SPARE_BYTES
 from client_lib.errors import LicenceExpired, LicenceRevoked
 from client_lib.wire.licensing_api import LicenceRecord
 from tests.integration.client.market import Market, market

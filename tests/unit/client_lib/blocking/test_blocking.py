@@ -12,7 +12,7 @@ import pytest
 
 from client_lib import ClientSettings, Event, Finished, Progress, QueueState, Started, blocking
 from client_lib.blocking.portal import THREAD_NAME, open_portal
-from client_lib.download.queue_requests import Resume
+from client_lib.download.queueing.requests import Resume
 from client_lib.errors import DownloadError, LibraryInUse, LicensingRefused, UsageError
 from client_lib.testing import Break, FakeStore, Stall
 

@@ -16,7 +16,7 @@ from client_lib.download.queue import (
     QueueState,
     StoredQueue,
 )
-from client_lib.download.queue_requests import (
+from client_lib.download.queueing.requests import (
     Move,
     Pause,
     QueueRequest,

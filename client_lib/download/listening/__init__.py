@@ -1,0 +1,1 @@
+"""Listening to an album while it is being fetched: what is played next comes first."""
