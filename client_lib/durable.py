@@ -115,7 +115,9 @@ def read_file(path: Path, *, max_bytes: int = 16 << 20) -> bytes:
     """Read a whole file of ours or one named by the user. Raises StorageError, naming it."""
     try:
         with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
+            # As large as it says it is: to ask for `max_bytes` maps and unmaps as many, 40 µs.
+            data = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
+            data += file.read(max_bytes + 1 - len(data))  # it has grown, or is a pipe
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:  # a NUL, which a configuration file can name

@@ -354,7 +354,7 @@ class Spread:
             fresh = [piece for piece in fresh if not self._is_stale(piece)]
         # By keys, drawn at once: `shuffle` asks a SystemRandom's kernel for each (0.5 ms against
         # 0.1 for 400 pieces).
-        keys = array("I", self._rng.randbytes(4 * count))
+        keys = array("I", self._rng.randbytes(4 * count)).tolist()
         self._fresh = deque(sorted(fresh, key=keys.__getitem__))
 
     def _is_ours(self, piece: int) -> bool:

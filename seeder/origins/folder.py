@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from client_lib.durable import read_file, sync_folder, write_atomically
+from client_lib.durable import read_file_if_present, sync_folder, write_atomically
 from client_lib.errors import IdentifierError, StorageError
 from client_lib.wire.licensing_api import MAX_TORRENT_BYTES
 from client_lib.wire.metainfo import Metainfo
@@ -54,8 +54,7 @@ class FolderOrigin:
 
     def torrent(self, name: TorrentName) -> bytes | None:
         """A release's torrent as published, or None. Raises StorageError."""
-        path = self.torrent_file(name)
-        return read_file(path, max_bytes=MAX_TORRENT_BYTES) if path.exists() else None
+        return read_file_if_present(self.torrent_file(name), max_bytes=MAX_TORRENT_BYTES)
 
     def defect(self, torrent: Metainfo) -> str | None:
         """Say what is plainly wrong with a release's files: one that is missing or of other size.

@@ -26,7 +26,7 @@ import trio
 
 from tests.architecture.documents import ROOT, Block, blocks
 
-_PORTS = ("8443", "8444", "6881", "9101")
+_PORTS = ("8443", "8444", "8445", "6881", "9101")
 _RUN_S, _START_S = 120, 60
 
 
