@@ -4,20 +4,13 @@ import random
 from collections.abc import Callable, Collection, Iterable
 
 from client_lib.errors import AnnounceError
-from client_lib.wire.announce import (
-    ENTRY_BYTES_V4,
-    ENTRY_BYTES_V6,
-    NO_SOURCE,
-    AnnounceFailure,
-    AnnounceRequest,
-    Event,
-    encode_response,
-)
+from client_lib.wire.announce import AnnounceRequest, Event
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.accounting.regular import Regular
 from tracker.accounting.sessions import Session
 from tracker.accounting.tally import Accounting
-from tracker.swarms.handout import NOBODY, Pace, handout
+from tracker.answers import Answers, Central
+from tracker.swarms.handout import Pace
 from tracker.swarms.peers import Family, Standing, client_tag
 from tracker.swarms.swarm import Swarm
 from tracker.swarms.swarms import Swarms
@@ -25,17 +18,9 @@ from tracker.trust.admission import Admission, Member, NotAdmitted, Refusal, Rev
 
 # An enumeration's member by its global name: 0.01 µs; as the attribute of its class: 0.13.
 _LEECHER, _COMPLETE, _CENTRAL = Standing
-_V4, _V6 = Family
 _NO_EVENT, _STOPPED = Event.REGULAR, Event.STOPPED
 _SEEDER = Role.SEEDER
 _EMPTY = Swarm()
-
-_ALONE = AnnounceFailure(
-    f"{NO_SOURCE}nobody else is in this swarm yet; you are registered, come back soon",
-    retry_in=1,
-    interval_s=30,
-).encode()
-"""The answer to a leecher who is alone: see ADR 15."""
 
 
 class Announcer:
@@ -53,13 +38,9 @@ class Announcer:
         max_numwant: int,
         copies_wanted: int,
         rng: random.Random,
-        central: Callable[[TruncatedInfoHash, int], tuple[bytes, bytes] | None] = lambda *_: None,
+        central: Central = lambda *_: None,
     ) -> None:
-        """Take the hooks in the order in which they act, and the policy's numbers.
-
-        `central` gives the compact entries (IPv4, IPv6) of the central seeders for a swarm with so
-        many leechers: those in the fleet need not have announced, they serve whoever comes.
-        """
+        """Take the hooks in the order in which they act, and the policy's numbers."""
         self._admission = admission
         self._revocations = revocations
         self._accounting = accounting
@@ -67,9 +48,8 @@ class Announcer:
         self._pace = pace
         self._default_numwant = default_numwant
         self._max_numwant = max_numwant
-        self._copies_wanted = copies_wanted
-        self._rng = rng
-        self._central = central
+        self._answers = Answers(pace=pace, copies_wanted=copies_wanted, rng=rng, central=central)
+        self._latest_s = 0.0
         self.on_expelled: Callable[[TruncatedInfoHash, list[bytes]], None] | None = None
         """Told by `expel` of a swarm and of the compact entries that were removed from it."""
 
@@ -98,7 +78,7 @@ class Announcer:
         if request.event is _STOPPED:
             return self._said_goodbye(member, request, address), None
         regular, interval_s = self._put(member, request, address, now_s)
-        answer = self._handed_out(regular, interval_s)
+        answer = self._answers.by(self._answers.plan(regular), regular, interval_s)
         return answer, regular if request.event is _NO_EVENT else None
 
     def again(
@@ -114,22 +94,28 @@ class Announcer:
         The answer is the one that `answer` would give, and None where that has to find out more:
         the client may have to be refused, or is not where it was.
         """
-        member, place, revocations = regular.member, regular.place, self._revocations
+        revocations, pool, index = self._revocations, regular.pool, regular.index
         if (
-            (left_bytes > 0) is not (place.standing is _LEECHER)
-            or not member.not_before_s <= now_s <= member.not_after_s
-            or revocations.is_revoked(member.serial)
+            now_s > regular.not_after_s
+            or (left_bytes > 0) is not (regular.standing is _LEECHER)
+            # Time has gone back, perhaps to before the certificate's.
+            or (now_s < self._latest_s and now_s < regular.member.not_before_s)
             or not revocations.is_current(now_s)
-            or not place.pool.holds(place.index, place.slot, place.client)
+            or not pool.holds(index, regular.slot, regular.client)
         ):
             return None
+        if regular.cleared_by is not revocations.version:
+            if revocations.is_revoked(regular.member.serial):
+                return None
+            regular.cleared_by = revocations.version
         self._accounting.admitted_again(
             regular, uploaded_bytes, downloaded_bytes, left_bytes, now_s
         )
-        interval_s = self._interval(place.swarm, place.standing, now_s)
-        deadline_s = int(now_s) + self._pace.lifetime(interval_s)
-        self._swarms.refresh(regular.info_hash, place, deadline_s)
-        return self._handed_out(regular, interval_s)
+        plan = self._answers.plan(regular)
+        interval_s = self._answers.planned_interval(plan, now_s)
+        pool.refresh(index, regular.entry, int(now_s) + self._pace.lifetime(interval_s))
+        self._swarms.refreshed(regular.info_hash)
+        return self._answers.by(plan, regular, interval_s)
 
     def expel(self, serials: Collection[int]) -> None:
         """Forget the peers behind revoked certificates, so that nobody is sent to them."""
@@ -146,15 +132,7 @@ class Announcer:
     def _said_goodbye(self, member: Member, request: AnnounceRequest, address: bytes) -> bytes:
         client = client_tag(request.peer_id, request.key)
         self._swarms.remove(request.info_hash, member.owner, client, Family.of(address))
-        swarm = self._swarms.get(request.info_hash) or _EMPTY
-        return self._encoded(swarm, self._pace.interval_s, b"", b"", address)
-
-    def _interval(self, swarm: Swarm, standing: Standing, now_s: float) -> int:
-        since_s = swarm.leeching_since_s
-        if since_s is None and standing is _LEECHER:
-            since_s = now_s
-        leechers, complete, central = swarm.counts
-        return self._pace.interval(leechers + complete + central, since_s, now_s, self._rng)
+        return self._answers.goodbye(self._swarms.get(request.info_hash) or _EMPTY, address)
 
     def _put(
         self, member: Member, request: AnnounceRequest, address: bytes, now_s: float
@@ -165,8 +143,9 @@ class Announcer:
             standing = _LEECHER
         else:
             standing = _CENTRAL if member.role is _SEEDER else _COMPLETE
-        interval_s = self._interval(self._swarms.get(info_hash) or _EMPTY, standing, now_s)
-        client = client_tag(request.peer_id, request.key)
+        before = self._swarms.get(info_hash) or _EMPTY
+        interval_s = self._answers.interval(before, standing, now_s)
+        client, family = client_tag(request.peer_id, request.key), Family.of(address)
         entry = address + request.port.to_bytes(2, "big")
         swarm = self._swarms.put(
             info_hash,
@@ -178,68 +157,32 @@ class Announcer:
             deadline_s=int(now_s) + self._pace.lifetime(interval_s),
             now_s=now_s,
         )
+        pool, index, slot = swarm.where(owner, client, family)
         numwant = request.numwant
+        self._latest_s = max(self._latest_s, now_s)
         regular = Regular(
             member=member,
+            not_after_s=member.not_after_s,
+            roaming=member.info_hash is None,
+            cleared_by=self._revocations.version,
             info_hash=info_hash,
-            address=address,
+            entry=entry,
+            family=family,
             want=self._default_numwant if numwant is None else min(numwant, self._max_numwant),
-            place=swarm.place(owner, client, entry),
             session=Session.of(
                 owner,
                 info_hash,
                 request.key or request.peer_id,
                 roaming=member.info_hash is None,
             ),
+            swarm=swarm,
+            standing=standing,
+            client=client,
+            pool=pool,
+            index=index,
+            slot=slot,
         )
         return regular, interval_s
-
-    def _handed_out(self, regular: Regular, interval_s: int) -> bytes:
-        info_hash, address, place = regular.info_hash, regular.address, regular.place
-        owner, swarm, standing, want = (
-            regular.member.owner,
-            place.swarm,
-            place.standing,
-            regular.want,
-        )
-        here_v4 = len(address) == 4
-        own, other = place.others(), swarm.others(owner, _V6 if here_v4 else _V4)
-        own_counts, other_counts = own.counts, other.counts
-        fleet4, fleet6 = b"", b""
-        if standing is _LEECHER:
-            fleet = self._central(info_hash, swarm.counts[0])
-            if fleet is not None:  # then who of them has announced does not matter: it may drain
-                fleet4, fleet6 = fleet
-                own_counts, other_counts = (*own_counts[:2], 0), (*other_counts[:2], 0)
-                want = max(0, want - len(fleet4) // ENTRY_BYTES_V4 - len(fleet6) // ENTRY_BYTES_V6)
-            if not (fleet4 or fleet6 or any(own_counts) or any(other_counts)):
-                return _ALONE
-        near, far = handout(
-            own_counts,
-            other_counts,
-            want,
-            asker_complete=standing is not _LEECHER,
-            scarce=swarm.counts[1] < self._copies_wanted,
-        )
-        nearby = own.sample(near, self._rng)
-        far_off = b"" if far is NOBODY else other.sample(far, self._rng)
-        if not here_v4:
-            nearby, far_off = far_off, nearby
-        return self._encoded(swarm, interval_s, fleet4 + nearby, fleet6 + far_off, address)
-
-    def _encoded(
-        self, swarm: Swarm, interval_s: int, peers: bytes, peers6: bytes, address: bytes
-    ) -> bytes:
-        leechers, complete, central = swarm.counts
-        return encode_response(
-            interval_s=interval_s,
-            min_interval_s=self._pace.min_interval(interval_s),
-            complete=complete + central,
-            incomplete=leechers,
-            peers=peers,
-            peers6=peers6,
-            external_address=address,
-        )
 
 
 def _parsed(query: bytes) -> AnnounceRequest:

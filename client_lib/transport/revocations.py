@@ -46,6 +46,8 @@ class RevocationFeed:
         self._confirmed_s = 0.0
         self._reminded_s: float | None = None
         self.list: RevocationList | None = None
+        self.version: object = None
+        """Another one with every list."""
         # Asked for at every announce: a datetime's `timestamp` takes 0.5 µs.
         self._good_until_s = -math.inf
 
@@ -137,7 +139,7 @@ class RevocationFeed:
         self._note_age(clock())
 
     def _take(self, fresh: RevocationList) -> None:
-        self.list = fresh
+        self.list = self.version = fresh
         self._good_until_s = fresh.next_update.timestamp() + self._grace_s
 
     def _note_failure(self, reason: str) -> None:

@@ -84,8 +84,7 @@ class Ledger:
         now_s: float,
     ) -> None:
         """Count the announce of a client that is known."""
-        member = regular.member
-        if member.info_hash is None:
+        if regular.roaming:
             self._seeders += 1
         else:
             self._licences += 1
@@ -93,7 +92,8 @@ class Ledger:
             regular.session, _NO_EVENT, uploaded_bytes, downloaded_bytes, left_bytes, now_s
         )
         if progress is not None:
-            self._progressed(member, regular.info_hash, progress, regular.address, now_s)
+            member, address = regular.member, regular.address
+            self._progressed(member, regular.info_hash, progress, address, now_s)
 
     def refused(self, refusal: Refusal) -> None:
         """Count a refusal by its reason."""

@@ -1,5 +1,6 @@
 """Who is told about whom, and when they shall ask again. Pure: numbers in, numbers out."""
 
+import math
 import random
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -85,10 +86,17 @@ class Pace:
         few peers: who starts at the same time must find the others within seconds. A swarm
         without leechers has no hurry, whatever its size: most swarms are one idle seeder.
         """
-        hurry = leeching_since_s is not None and (
-            peers <= self.few_peers or now_s - leeching_since_s < self.young_age_s
-        )
-        base = self.young_interval_s if hurry else self.interval_s
+        return self.drawn(rng, hurried=now_s < self.hurried_until_s(peers, leeching_since_s))
+
+    def hurried_until_s(self, peers: int, leeching_since_s: float | None) -> float:
+        """POSIX time until which a swarm that stays as it is has short intervals."""
+        if leeching_since_s is None:
+            return -math.inf
+        return math.inf if peers <= self.few_peers else leeching_since_s + self.young_age_s
+
+    def drawn(self, rng: random.Random, *, hurried: bool) -> int:
+        """Seconds until the next announce, around the short interval or the usual one."""
+        base = self.young_interval_s if hurried else self.interval_s
         return max(1, round(base * (1 + self.jitter * (2 * rng.random() - 1))))
 
     def min_interval(self, interval_s: int) -> int:

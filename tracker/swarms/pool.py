@@ -99,32 +99,47 @@ class Pool:
 
     def window(self, count: int, skip: Sequence[int], rng: random.Random) -> bytearray:
         """Up to `count` entries from a random place onwards, without those at indices `skip`."""
+        if len(skip) < 2:
+            return self.window_beside(count, skip[0] if skip else None, rng)
         length, size = len(self.slots), self.entry_bytes
         if count <= 0 or not length:
             return bytearray()
         start = int(rng.random() * length)
         # Where the window would have a peer to be skipped, it is one wider.
-        holes: Sequence[int]
-        if not skip:
-            holes, width = (), count
-        elif len(skip) == 1:  # nearly always
-            hole = (skip[0] - start) % length
-            holes, width = ((hole,), count + 1) if hole < count else ((), count)
-        else:
-            holes, width = [], count
-            for hole in sorted((index - start) % length for index in skip):
-                if hole < width:
-                    holes.append(hole)
-                    width += 1
-            holes.reverse()
-        end = start + width
-        if end <= length:
-            chosen = self._entries[start * size : end * size]
-        else:
-            chosen = self._entries[start * size :]
-            chosen += self._entries[: (min(width, length) - (length - start)) * size]
-        for hole in holes:
+        holes, width = [], count
+        for hole in sorted((index - start) % length for index in skip):
+            if hole < width:
+                holes.append(hole)
+                width += 1
+        chosen = self._run(start, start + width)
+        for hole in reversed(holes):
             del chosen[hole * size : (hole + 1) * size]
+        return chosen
+
+    def window_beside(self, count: int, index: int | None, rng: random.Random) -> bytearray:
+        """`window` for who has one entry here, at `index`, or none: for nearly all."""
+        length, size = len(self.slots), self.entry_bytes
+        if count <= 0 or not length:
+            return bytearray()
+        start = int(rng.random() * length)
+        hole = count if index is None else (index - start) % length
+        if hole >= count:
+            end = start + count
+            if end <= length:
+                return self._entries[start * size : end * size]
+            return self._run(start, end)
+        end = start + count + 1
+        plain = end <= length
+        chosen = self._entries[start * size : end * size] if plain else self._run(start, end)
+        del chosen[hole * size : (hole + 1) * size]
+        return chosen
+
+    def _run(self, start: int, end: int) -> bytearray:
+        """The entries from `start` to `end`, which goes on at the beginning; none of them twice."""
+        length, size = len(self.slots), self.entry_bytes
+        chosen = self._entries[start * size : end * size]
+        if end > length:
+            chosen += self._entries[: min(end - length, start) * size]
         return chosen
 
     def columns(self) -> tuple[bytes, bytes, bytes]:

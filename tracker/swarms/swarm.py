@@ -6,14 +6,15 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-import msgspec
-
 from client_lib.wire.announce import ENTRY_BYTES_V4, ENTRY_BYTES_V6
+from tracker.swarms.handout import Counts
 from tracker.swarms.peers import OWNER_BYTES, STANDINGS, ClientTag, Family, Owner, Standing
+from tracker.swarms.plan import Plan
 from tracker.swarms.pool import Pool
 from tracker.swarms.side import NUMBERS, STANDING_BITS, STANDING_MASK, Side
 
-_LEECHER = Standing.LEECHER  # a global name is three times as fast as an enum's attribute
+# A global name is three times as fast as an enum's attribute.
+_LEECHER, _COMPLETE, _CENTRAL = Standing
 _HEADER = struct.Struct("<4sQd")
 _MAGIC = b"ASW1"
 _CHECKSUM = struct.Struct("<I")
@@ -27,7 +28,7 @@ class Swarm:
     expire first, which is the ghost of a client that was killed.
     """
 
-    __slots__ = ("completions", "counts", "leeching_since_s", "sides")
+    __slots__ = ("completions", "counts", "leeching_since_s", "plans", "sides")
 
     def __init__(self) -> None:
         """Make an empty swarm."""
@@ -39,6 +40,8 @@ class Swarm:
         """Times that a peer here turned complete (BEP 48 calls it `downloaded`)."""
         self.leeching_since_s: float | None = None
         """When the first of the present leechers came, None while there is none."""
+        self.plans: dict[int, Plan] = {}
+        """What was worked out for the answers to some kind of peer; empty after every change."""
 
     def count(self, standing: Standing) -> int:
         """Count peers of one standing; a dual-stack client is one."""
@@ -76,6 +79,7 @@ class Swarm:
                 position = side.positions[slot]
             side.pools[standing].refresh(position >> STANDING_BITS, entry, deadline_s)
         else:
+            self.plans.clear()
             before = other.where(twin)[2] if twin is not None else None
             side.add(self._free_slot(side, owner, limit), client, entry, standing, deadline_s)
         if before is standing:
@@ -87,14 +91,17 @@ class Swarm:
             self.completions += 1
         return True
 
-    def place(self, owner: Owner, client: ClientTag, entry: bytes) -> "Place":
-        """Where a client is. Raises KeyError if it is not here."""
-        side = self.sides[len(entry) != ENTRY_BYTES_V4]
+    def where(self, owner: Owner, client: ClientTag, family: Family) -> tuple[Pool, int, bytes]:
+        """Pool, index in it, and slot (the pool's own object) of a client.
+
+        Raises KeyError if it is not here.
+        """
+        side = self.sides[family]
         found = side.find(owner, client)
         if found is None:
             raise KeyError(client)
-        pool, index, standing = side.where(found)
-        return Place(self, pool, index, pool.slots[index], standing, client, entry)
+        pool, index, _ = side.where(found)
+        return pool, index, pool.slots[index]
 
     def remove(self, owner: Owner, client: ClientTag, family: Family) -> bool:
         """Remove a client's entry of one family; returns whether it was there."""
@@ -203,6 +210,7 @@ class Swarm:
         return owner + NUMBERS[len(slots)] if slots else owner
 
     def _drop(self, side: Side, slot: bytes) -> None:
+        self.plans.clear()
         pool, index, standing = side.where(slot)
         client = ClientTag(pool.client(index))
         side.remove(slot)
@@ -211,6 +219,7 @@ class Swarm:
             self._changed(standing, None, 0.0)
 
     def _changed(self, before: Standing | None, after: Standing | None, now_s: float) -> None:
+        self.plans.clear()
         if before is not None:
             self.counts[before] -= 1
         if after is not None:
@@ -219,30 +228,6 @@ class Swarm:
             self.leeching_since_s = None
         elif self.leeching_since_s is None:
             self.leeching_since_s = now_s
-
-
-class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where a peer is, so that it need not be looked for when it announces again.
-
-    Good while the pool `holds` it there: it moves when another one is removed.
-    """
-
-    swarm: Swarm
-    pool: Pool
-    index: int
-    slot: bytes
-    standing: Standing
-    client: ClientTag
-    entry: bytes
-    """Compact address and port."""
-
-    def others(self) -> "Others":
-        """`Swarm.others` of this peer's own family, with less searching. While it is good."""
-        family = Family.V4 if len(self.entry) == ENTRY_BYTES_V4 else Family.V6
-        side = self.swarm.sides[family]
-        if side.further:
-            return self.swarm.others(Owner(self.slot[:OWNER_BYTES]), family)
-        return Others(side.pools, _at(self.standing, self.index))
 
 
 class Others:
@@ -262,17 +247,32 @@ class Others:
         )
         """Entries of each standing, in the order of `Standing`."""
 
-    def sample(self, mix: tuple[int, int, int], rng: random.Random) -> bytes:
+    def sample(self, mix: Counts, rng: random.Random) -> bytes:
         """Up to so many compact entries of each standing, from random places onwards."""
-        leechers, complete, central = mix
         pools, own = self._pools, self._own
+        leechers, complete, central = mix
         # Seeders first: libtorrent tries peers in about the order in which it got them.
-        peers = pools[0].window(leechers, own[0], rng) if leechers else b""
+        peers = pools[0].window(leechers, own[0], rng)
         if complete:
             peers = pools[1].window(complete, own[1], rng) + peers
         if central:
             peers = pools[2].window(central, own[2], rng) + peers
         return bytes(peers)
+
+
+def sample_beside(
+    pools: tuple[Pool, ...], mix: Counts, standing: Standing | None, index: int, rng: random.Random
+) -> bytes:
+    """`Others.sample` for who has one entry in these pools, or (None) none."""
+    leechers, complete, central = mix
+    peers = pools[0].window_beside(leechers, index if standing is _LEECHER else None, rng)
+    if complete:
+        own = index if standing is _COMPLETE else None
+        peers = pools[1].window_beside(complete, own, rng) + peers
+    if central:
+        own = index if standing is _CENTRAL else None
+        peers = pools[2].window_beside(central, own, rng) + peers
+    return bytes(peers)
 
 
 def _at(standing: int, index: int) -> tuple[Sequence[int], ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.swarms.peers import ClientTag, Family, Owner, Standing
-from tracker.swarms.swarm import Place, Swarm
+from tracker.swarms.swarm import Swarm
 
 
 class Swarms:
@@ -65,9 +65,8 @@ class Swarms:
             self.on_change(info_hash)
         return swarm
 
-    def refresh(self, info_hash: TruncatedInfoHash, place: Place, deadline_s: int) -> None:
-        """`put`, for a client that is where it was (its place is good) and has what it had."""
-        place.pool.refresh(place.index, place.entry, deadline_s)
+    def refreshed(self, info_hash: TruncatedInfoHash) -> None:
+        """Have a swarm in the next snapshot: one of its peers got more time, and nothing else."""
         self._dirty.add(info_hash)
 
     def expire(self, info_hash: TruncatedInfoHash, now_s: float) -> None:

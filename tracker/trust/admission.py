@@ -95,6 +95,10 @@ class Member:
 class Revocations(Protocol):
     """What is known about revoked certificates."""
 
+    @property
+    def version(self) -> object:
+        """Another object as soon as `is_revoked` may say something else."""
+
     def is_current(self, now_s: float) -> bool:
         """Whether the list is young enough to rely on."""
 

@@ -26,6 +26,10 @@ class _NoneRevoked:
     def is_revoked(self, serial: int) -> bool:
         return False
 
+    @property
+    def version(self) -> object:
+        return object()
+
 
 def microseconds_per_announce(everyone: Crowd, announces: int = 100_000) -> float:
     """CPU time of `Announcer.answer`, each peer in a random order; the best of five."""

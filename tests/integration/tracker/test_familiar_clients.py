@@ -50,6 +50,10 @@ class Revoked(set[int]):
     def is_revoked(self, serial: int) -> bool:
         return serial in self
 
+    @property
+    def version(self) -> object:
+        return object()
+
 
 class Tracker:
     """The plain front end and an announcer, on a clock of its own."""

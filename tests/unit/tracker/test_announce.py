@@ -40,6 +40,10 @@ class Revoked(set[int]):
     def is_revoked(self, serial: int) -> bool:
         return serial in self
 
+    @property
+    def version(self) -> object:
+        return object()
+
 
 class Tracker:
     """An announcer, and members with certificates who announce to it."""

@@ -35,6 +35,10 @@ class Revoked(set[int]):
     def is_revoked(self, serial: int) -> bool:
         return serial in self
 
+    @property
+    def version(self) -> object:
+        return object()
+
 
 class Tracker:
     def __init__(self) -> None:

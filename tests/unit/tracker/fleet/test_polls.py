@@ -34,6 +34,10 @@ class Revocations:
     def is_revoked(self, serial: int) -> bool:
         return self.all
 
+    @property
+    def version(self) -> object:
+        return object()
+
 
 class Desk:
     def __init__(self) -> None:

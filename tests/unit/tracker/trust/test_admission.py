@@ -28,6 +28,10 @@ class KnownRevocations:
     def is_revoked(self, serial: int) -> bool:
         return serial in self.serials
 
+    @property
+    def version(self) -> object:
+        return object()
+
 
 @pytest.fixture(scope="module")
 def pki() -> SwarmPki:
