@@ -3,7 +3,7 @@
 import libtorrent as lt
 
 from client_lib.swarm.settings import SessionSettings
-from client_lib.wire.peer_protocol import PEER_ID_CUSTOMER, PEER_ID_SEEDER
+from client_lib.wire.peer_protocol import PEER_ID_CUSTOMER
 
 # ffdhe2048 (RFC 7919, appendix A.1). libtorrent wants DH parameters beside every certificate; a
 # constant, because `cryptography` deprecates finite-field DH and TLS 1.3 on P-256 never uses them.
@@ -31,7 +31,7 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
     return {
         "listen_interfaces": listen,
         "user_agent": "albumswarm/0.1",
-        "peer_fingerprint": PEER_ID_SEEDER if settings.central_seeder else PEER_ID_CUSTOMER,
+        "peer_fingerprint": PEER_ID_CUSTOMER,
         "enable_dht": False,
         "enable_lsd": False,
         "enable_upnp": settings.port_mapping,
@@ -50,14 +50,12 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         # A seeder counts the customers who have everything among those who can pass it on: they
         # must not leave because both sides have it all.
         "close_redundant_connections": False,
-        # A central seeder must be known to whichever tracker a swarm has moved to, and listens
-        # where the operator said or not at all; a customer's port may be any.
         "min_announce_interval": 30,  # 300 by default: a young swarm's tracker asks for less
-        # Both: with the first alone libtorrent 2.1.1 never comes to the second tier.
-        "announce_to_all_tiers": settings.central_seeder,
-        "announce_to_all_trackers": settings.central_seeder,
-        "max_retry_port_bind": 0 if settings.central_seeder else 10,
-        "listen_system_port_fallback": not settings.central_seeder,
+        "announce_to_all_tiers": False,
+        "announce_to_all_trackers": False,
+        # A customer's port may be any.
+        "max_retry_port_bind": 10,
+        "listen_system_port_fallback": True,
         "tracker_backoff": 50,
         "tracker_completion_timeout": 20,
         "tracker_receive_timeout": 10,
@@ -69,8 +67,8 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         "urlseed_wait_retry": 10,
         "upload_rate_limit": settings.upload_limit_bytes_s,
         "download_rate_limit": settings.download_limit_bytes_s,
-        "connections_limit": 2000 if settings.central_seeder else 300,
-        "unchoke_slots_limit": _unchoke_slots(settings),
+        "connections_limit": 300,
+        "unchoke_slots_limit": 8 if settings.upload else 0,
         # Pieces that a choked peer may ask for all the same (BEP 6).
         "allowed_fast_set_size": 5 if settings.upload else 0,
         "alert_queue_size": 20_000,
@@ -81,12 +79,6 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         | categories.piece_progress_notification
         | categories.port_mapping_notification,
     }
-
-
-def _unchoke_slots(settings: SessionSettings) -> int:
-    if not settings.upload:
-        return 0
-    return 64 if settings.central_seeder else 8
 
 
 def limit_every_peer(session: lt.session) -> None:

@@ -1,7 +1,6 @@
 """A libtorrent session as a trio resource: alerts become state, nothing outlives the block."""
 
 import contextlib
-import errno
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -58,7 +57,6 @@ class Session:
         self._listening = trio.Event()
         self._listen_answer = trio.Event()
         self._listen_errors: list[str] = []
-        self._port_taken: str | None = None
         self._removal = trio.Event()
         self._traffic: list[Traffic] = []
         self._traffic_told = trio.Event()
@@ -176,20 +174,14 @@ class Session:
         return self.port_mapping
 
     async def _wait_listening(self, settings: SessionSettings) -> None:
-        """Wait for a socket that listens; an interface that cannot (no IPv6, say) may be missing.
-
-        A port that is taken on any interface is an error: peers would be sent to somebody else.
-        """
+        """Wait for a socket that listens; an interface that cannot (IPv6, say) may be missing."""
         await self._listen_answer.wait()
         # libtorrent tries all interfaces at once, and does not say how many they are.
         with trio.move_on_after(_OTHER_INTERFACES_S):
             await self._listening.wait()
-        problem = self._port_taken
-        if problem is None and not self._listening.is_set():
-            problem = self._listen_errors[0]
-        if problem is not None:
+        if not self._listening.is_set():
             where = f"{settings.listen_host or '*'}:{settings.listen_port}"
-            raise StorageError(f"cannot listen for peers on {where}: {problem}")
+            raise StorageError(f"cannot listen for peers on {where}: {self._listen_errors[0]}")
 
     async def _pump(self, readable: socket.socket, pumping: trio.CancelScope) -> None:
         """Turn alerts into state. An alert object dies at the next `pop_alerts`: copy at once."""
@@ -213,8 +205,6 @@ class Session:
             self._listen_answer.set()
         elif isinstance(alert, lt.listen_failed_alert):
             self._listen_errors.append(alert.error.message())
-            if alert.error.value() == errno.EADDRINUSE:
-                self._port_taken = alert.error.message()
             self._listen_answer.set()
         elif isinstance(alert, lt.torrent_removed_alert):
             self._parting.pop(alert.info_hashes.v2.to_bytes(), None)
@@ -256,7 +246,7 @@ class Session:
 async def open_session(settings: SessionSettings) -> AsyncIterator[Session]:
     """Open a session; it listens when the block begins and has said goodbye when it ends.
 
-    Raises StorageError if the port is taken.
+    Raises StorageError if it cannot listen on that address.
     """
     readable, writable = socket.socketpair()
     readable.setblocking(False)

@@ -8,7 +8,7 @@ from client_lib.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """What a customer or operator may choose. Rates are in bytes per second, 0 = no limit.
+    """What a customer may choose. Rates are in bytes per second, 0 = no limit.
 
     `listen_host` is an IP address, None for all IPv4 and IPv6 addresses; port 0 takes any free
     one. `limit_local_peers` applies the limits on loopback and private networks too, which
@@ -22,7 +22,6 @@ class SessionSettings:
     upload_limit_bytes_s: int = 0
     download_limit_bytes_s: int = 0
     limit_local_peers: bool = False
-    central_seeder: bool = False
     port_mapping: bool = False
     upload: bool = True
 

@@ -26,7 +26,7 @@ from client_lib.swarm.tracker_talk import TrackerReport
 from client_lib.wire import certificates
 from client_lib.wire.certificates import LicenceIdentity
 from tests.drills.tracker_crowd import Crowd, connected_proxy
-from tests.integration.client.rig import Album, settings
+from tests.integration.client.rig import Album, open_seeder, settings
 from tests.integration.tracker.processes import prepare, tracker_process
 from tests.integration.tracker.rig import FakeLicensing
 from tests.pki import Leaf
@@ -73,9 +73,12 @@ async def drill(folder: Path, *, swarms: int, customers: int, clients: int, kill
         async with contextlib.AsyncExitStack() as stack:
 
             async def join(name: str, leaf: Leaf, *, central: bool = False) -> Client:
-                limit = _SLOW_SEEDER_BYTES_S if central else 0
-                chosen = settings(upload_bytes_s=limit, central_seeder=central)
-                session = await stack.enter_async_context(open_session(chosen))
+                opened = (
+                    open_seeder(upload_bytes_s=_SLOW_SEEDER_BYTES_S)
+                    if central
+                    else open_session(settings())
+                )
+                session = await stack.enter_async_context(opened)
                 where = album.folder if central else folder / name
                 what = album.add(where, leaf, complete=central)
                 tiers = tuple((url + name,) for url in urls)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from client_lib.download import Client, ClientSettings, SessionSettings, open_client
-from client_lib.swarm.session import Session, open_session
+from client_lib.swarm.session import Session
 from client_lib.swarm.torrent import Torrent
 from client_lib.wire.licensing_api import LicenceRecord
 from client_lib.wire.release import parse_torrent_name
-from tests.integration.client.rig import HOST, Album, settings
+from tests.integration.client.rig import HOST, Album, open_seeder
 from tests.integration.client.shop import Shop
 from tests.pki import SwarmPki
 from tests.unit.client_lib.transport.https_server import HttpsServer, https_server
@@ -81,9 +81,8 @@ async def market(
         name = parse_torrent_name(f"rel-{n:04}.flac-16-44")
         albums += (Album(folder / "origin", pki, name, files, equal),)
     shop = Shop(albums[0])
-    chosen = settings(upload_bytes_s=upload_bytes_s or 1 << 30, central_seeder=True)
     async with (
-        open_session(chosen) as seeder,
+        open_seeder(upload_bytes_s=upload_bytes_s or 1 << 30) as seeder,
         https_server(pki, folder / "server", shop.answer) as server,
     ):
         shop.tracker_url = server.url

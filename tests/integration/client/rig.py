@@ -17,6 +17,7 @@ from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.wire.certificates import SeederIdentity
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.metainfo import Metainfo
+from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
 from tests.pki import Leaf, SwarmPki, licence_identity
 
@@ -106,14 +107,29 @@ class Album:
         )
 
 
-def settings(*, upload_bytes_s: int = 0, central_seeder: bool = False) -> SessionSettings:
+def settings(*, upload_bytes_s: int = 0) -> SessionSettings:
     return SessionSettings(
         listen_port=0,
         listen_host=HOST,
         upload_limit_bytes_s=upload_bytes_s,
         limit_local_peers=upload_bytes_s > 0,
-        central_seeder=central_seeder,
     )
+
+
+@contextlib.asynccontextmanager
+async def open_seeder(*, upload_bytes_s: int = 0) -> AsyncIterator[Session]:
+    """A session that others take for a central seeder, and that knows all of its trackers."""
+    async with open_session(settings(upload_bytes_s=upload_bytes_s)) as session:
+        session._session.apply_settings(
+            {
+                "peer_fingerprint": PEER_ID_SEEDER,
+                "unchoke_slots_limit": 64,
+                # Both: with the first alone libtorrent 2.1.1 never comes to the second tier.
+                "announce_to_all_tiers": True,
+                "announce_to_all_trackers": True,
+            }
+        )
+        yield session
 
 
 @dataclass(frozen=True)
@@ -133,8 +149,7 @@ class Seed:
 @contextlib.asynccontextmanager
 async def seeding(album: Album, *, upload_bytes_s: int = 0) -> AsyncIterator[Seed]:
     """A central seeder that has the album."""
-    chosen = settings(upload_bytes_s=upload_bytes_s, central_seeder=True)
-    async with open_session(chosen) as session:
+    async with open_seeder(upload_bytes_s=upload_bytes_s) as session:
         torrent = await session.add(album.add(album.folder, album.seeder(), complete=True))
         while torrent.status().phase is not Phase.SEEDING:
             await torrent.wait_change()

@@ -247,16 +247,14 @@ async def test_damaged_copy_is_noticed_and_fetched_again(album: Album, tmp_path:
     assert album.is_in(where)
 
 
-async def test_taken_port_is_one_clear_error() -> None:
+async def test_a_taken_port_is_passed_over() -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        chosen = SessionSettings(listen_port=port, listen_host=HOST, central_seeder=True)
-        with trio.fail_after(30), pytest.raises(StorageError) as refused:
-            async with open_session(chosen):
-                raise AssertionError("listening")
-    assert str(refused.value).startswith(f"cannot listen for peers on {HOST}:{port}: ")
+        with trio.fail_after(30):
+            async with open_session(SessionSettings(listen_port=port, listen_host=HOST)) as session:
+                assert session.listen_port not in (0, port)
 
 
 async def test_address_that_is_not_ours_is_one_clear_error() -> None:
