@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
 
@@ -10,8 +10,7 @@ from client_lib.errors import StorageError
 from seeder.origins.pieces import DamagedPiece
 
 
-@dataclass(frozen=True, slots=True)
-class PieceId:
+class PieceId(NamedTuple):
     """A piece of a release, by swarm."""
 
     info_hash: bytes

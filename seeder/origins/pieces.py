@@ -103,8 +103,10 @@ def verify(data: bytes, place: Place) -> None:
     if len(data) == place.length_bytes:
         view = memoryview(data)
         leaves = b"".join(
-            hashlib.sha256(view[at : at + BLOCK_BYTES]).digest()
-            for at in range(0, len(data), BLOCK_BYTES)
+            [
+                hashlib.sha256(view[at : at + BLOCK_BYTES]).digest()
+                for at in range(0, len(data), BLOCK_BYTES)
+            ]
         )
         leaves += bytes(32 * place.blocks - len(leaves))
         if merkle_root(leaves, bytes(32)) == place.digest:

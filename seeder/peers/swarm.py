@@ -74,7 +74,8 @@ class Swarm:
         self._withheld: dict[int, float] = {}  # until when
         self._unread: set[int] = set()  # failed when they were last read
         self.piece_count = len(self._map)
-        self.spread = Spread(self._map.sizes(), torrent.piece_length_bytes, tuning, rng=rng)
+        self._sizes = self._map.sizes()
+        self.spread = Spread(self._sizes, torrent.piece_length_bytes, tuning, rng=rng)
 
     def tell(self, customers: Collection[Customer]) -> None:
         """Let some customers have what the policy means for them."""
@@ -97,8 +98,7 @@ class Swarm:
         """Whether a request lies within its piece."""
         if request.piece >= self.piece_count or request.length_bytes == 0:
             return False
-        end_bytes = request.begin_bytes + request.length_bytes
-        return end_bytes <= self._map.place(request.piece).length_bytes
+        return request.begin_bytes + request.length_bytes <= self._sizes[request.piece]
 
     def file(self, path: tuple[str, ...]) -> FilePieces | None:
         """A file of the release, by its exact path."""
