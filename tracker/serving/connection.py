@@ -20,6 +20,7 @@ from tracker.serving.reactor import READABLE, WRITABLE
 
 _READ_BYTES = 16_384
 _NOW = socket.MSG_DONTWAIT  # for each call: to make the socket non-blocking is a call more
+_NOW_WITH_MORE = _NOW | socket.MSG_MORE
 _UNSENT_BYTES = 65_536  # then a client that asks more has to read first
 _LINGER_S = 1.0
 _LINGER_BYTES = 65_536
@@ -307,8 +308,10 @@ class Connection:
             self.send_now()
 
     def _flush(self) -> None:
+        # The last answer waits for the end of the connection, which follows at once: one segment.
+        last = self.state is _PARTING and not self._linger
         try:
-            sent_bytes = self._socket.send(self._unsent, _NOW)
+            sent_bytes = self._socket.send(self._unsent, _NOW_WITH_MORE if last else _NOW)
         except BlockingIOError:
             return
         self._unsent = self._unsent[sent_bytes:] if sent_bytes < len(self._unsent) else b""
