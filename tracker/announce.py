@@ -9,7 +9,7 @@ from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.accounting.regular import Regular
 from tracker.accounting.sessions import Session
 from tracker.accounting.tally import Accounting
-from tracker.answers import Answers, Central
+from tracker.answers import Answers, Central, Turn
 from tracker.swarms.handout import Pace
 from tracker.swarms.peers import Family, Standing, client_tag
 from tracker.swarms.swarm import Swarm
@@ -45,7 +45,6 @@ class Announcer:
         self._revocations = revocations
         self._accounting = accounting
         self._swarms = swarms
-        self._pace = pace
         self._default_numwant = default_numwant
         self._max_numwant = max_numwant
         self._answers = Answers(pace=pace, copies_wanted=copies_wanted, rng=rng, central=central)
@@ -77,8 +76,8 @@ class Announcer:
         self._accounting.admitted(member, request, now_s, address)
         if request.event is _STOPPED:
             return self._said_goodbye(member, request, address), None
-        regular, interval_s = self._put(member, request, address, now_s)
-        answer = self._answers.by(self._answers.plan(regular), regular, interval_s)
+        regular, turn = self._put(member, request, address, now_s)
+        answer = self._answers.by(self._answers.plan(regular), regular, turn)
         return answer, regular if request.event is _NO_EVENT else None
 
     def again(
@@ -112,10 +111,10 @@ class Announcer:
             regular, uploaded_bytes, downloaded_bytes, left_bytes, now_s
         )
         plan = self._answers.plan(regular)
-        interval_s = self._answers.planned_interval(plan, now_s)
-        pool.refresh(index, regular.entry, int(now_s) + self._pace.lifetime(interval_s))
+        turn = self._answers.next_turn(plan, now_s)
+        pool.refresh(index, regular.entry, int(now_s) + turn.lifetime_s)
         self._swarms.refreshed(regular.info_hash)
-        return self._answers.by(plan, regular, interval_s)
+        return self._answers.by(plan, regular, turn)
 
     def expel(self, serials: Collection[int]) -> None:
         """Forget the peers behind revoked certificates, so that nobody is sent to them."""
@@ -136,15 +135,15 @@ class Announcer:
 
     def _put(
         self, member: Member, request: AnnounceRequest, address: bytes, now_s: float
-    ) -> tuple[Regular, int]:
-        """Put a client into its swarm, until it has missed two of the intervals returned."""
+    ) -> tuple[Regular, Turn]:
+        """Put a client into its swarm, until it has missed two of its turns."""
         info_hash, owner = request.info_hash, member.owner
         if request.left_bytes:
             standing = _LEECHER
         else:
             standing = _CENTRAL if member.role is _SEEDER else _COMPLETE
         before = self._swarms.get(info_hash) or _EMPTY
-        interval_s = self._answers.interval(before, standing, now_s)
+        turn = self._answers.first_turn(before, standing, now_s)
         client, family = client_tag(request.peer_id, request.key), Family.of(address)
         entry = address + request.port.to_bytes(2, "big")
         swarm = self._swarms.put(
@@ -154,11 +153,12 @@ class Announcer:
             entry,
             standing,
             limit=member.max_peers,
-            deadline_s=int(now_s) + self._pace.lifetime(interval_s),
+            deadline_s=int(now_s) + turn.lifetime_s,
             now_s=now_s,
         )
         pool, index, slot = swarm.where(owner, client, family)
         numwant = request.numwant
+        want = self._default_numwant if numwant is None else min(numwant, self._max_numwant)
         self._latest_s = max(self._latest_s, now_s)
         regular = Regular(
             member=member,
@@ -168,7 +168,8 @@ class Announcer:
             info_hash=info_hash,
             entry=entry,
             family=family,
-            want=self._default_numwant if numwant is None else min(numwant, self._max_numwant),
+            want=want,
+            kind=self._answers.kind(want, standing, family),
             session=Session.of(
                 owner,
                 info_hash,
@@ -182,7 +183,7 @@ class Announcer:
             index=index,
             slot=slot,
         )
-        return regular, interval_s
+        return regular, turn
 
 
 def _parsed(query: bytes) -> AnnounceRequest:

@@ -257,8 +257,7 @@ class AnnounceResponse:
             complete=self.complete, incomplete=self.incomplete, address_bytes=len(address)
         )
         return form.filled(
-            self.interval_s,
-            self.min_interval_s,
+            encoded_pace(self.interval_s, self.min_interval_s),
             address,
             b"".join(p.compact for p in self.peers if p.address.version == 4),
             b"".join(p.compact for p in self.peers if p.address.version == 6),
@@ -302,38 +301,34 @@ class ResponseForm:
         """Write the swarm's counts; `address_bytes` is the length of the asker's packed address."""
         external = b"11:external ip%d:" % address_bytes if address_bytes else b""
         self._opening = b"d8:completei%de%b" % (complete, external)
-        self._middle = b"10:incompletei%de8:intervali" % incomplete
+        self._middle = b"10:incompletei%de" % incomplete
 
-    def filled(
-        self,
-        interval_s: int,
-        min_interval_s: int,
-        address: bytes,
-        peers: bytes,
-        peers6: bytes,
-    ) -> bytes:
-        """Write one answer, for the asker at a packed address (BEP 24)."""
+    def filled(self, pace: bytes, address: bytes, peers: bytes, peers6: bytes) -> bytes:
+        """Write one answer, for the asker at a packed address (BEP 24). `pace`: `encoded_pace`."""
         if peers6:
-            return b"%b%b%b%de12:min intervali%de5:peers%d:%b6:peers6%d:%be" % (
+            return b"%b%b%b%b%d:%b6:peers6%d:%be" % (
                 self._opening,
                 address,
                 self._middle,
-                interval_s,
-                min_interval_s,
+                pace,
                 len(peers),
                 peers,
                 len(peers6),
                 peers6,
             )
-        return b"%b%b%b%de12:min intervali%de5:peers%d:%be" % (
+        return b"%b%b%b%b%d:%be" % (
             self._opening,
             address,
             self._middle,
-            interval_s,
-            min_interval_s,
+            pace,
             len(peers),
             peers,
         )
+
+
+def encoded_pace(interval_s: int, min_interval_s: int) -> bytes:
+    """When to come again, as `ResponseForm.filled` takes it."""
+    return b"8:intervali%de12:min intervali%de5:peers" % (interval_s, min_interval_s)
 
 
 @dataclass(frozen=True, slots=True)

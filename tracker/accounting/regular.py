@@ -31,6 +31,8 @@ class Regular(Familiar, gc=False, kw_only=True):
     family: Family
     want: int
     """So many peers at most."""
+    kind: int
+    """Peers of one kind have the same plan: `Answers.kind`."""
     session: Session
     swarm: Swarm
     standing: Standing

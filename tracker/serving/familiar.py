@@ -5,8 +5,8 @@ says that it is from. When the same bytes come again, the same holds, and what t
 found out is at hand: one look-up and one hash instead of parsing (2 µs against 20).
 """
 
-import hashlib
 import re
+from hashlib import sha256 as _sha256
 from typing import NamedTuple
 
 import msgspec
@@ -55,12 +55,11 @@ class Familiars:
 
         None if it is not exactly one that came before.
         """
-        begin = received.find(_BEGINNING, 0, _MAX_BYTES)
-        counters = _COUNTERS.match(received, begin) if begin > 0 else None
+        counters = _COUNTERS.search(received, 0, _MAX_BYTES)
         if counters is None:
             return None
-        constant = received[:begin] + received[counters.end() :]
-        familiar = self._known.get(hashlib.sha256(constant).digest())
+        begin, end = counters.span()
+        familiar = self._known.get(_sha256(received[:begin] + received[end:]).digest())
         if familiar is None:
             return None
         uploaded, downloaded, left = counters.groups()
@@ -72,9 +71,10 @@ class Familiars:
         It was parsed and answered: so its target has one of each counter, and what looks like them
         in the query is them.
         """
-        begin = request.find(_BEGINNING)
-        counters = _COUNTERS.match(request, begin) if begin > request.find(b"?") > 0 else None
-        if counters is not None and len(request) <= _MAX_BYTES:
+        counters = _COUNTERS.search(request, 0, _MAX_BYTES)
+        if counters is None or len(request) > _MAX_BYTES:
+            return
+        begin, end = counters.span()
+        if request.find(_BEGINNING) == begin > request.find(b"?") > 0:
             familiar.keep_alive = keep_alive
-            constant = request[:begin] + request[counters.end() :]
-            self._known.keep(hashlib.sha256(constant).digest(), familiar)
+            self._known.keep(_sha256(request[:begin] + request[end:]).digest(), familiar)

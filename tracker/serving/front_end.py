@@ -49,7 +49,8 @@ class FrontEnd:
         self.count = count
         self._max_connections = max_connections
         self._max_awaited = min(max_awaited, max_connections // 2)
-        self._reactor = Reactor()
+        self._reactor = Reactor(finish=self._send_answers)
+        self._sending: list[Connection] = []
         self._waiting: dict[Connection, None] = {}
         self._open: set[Connection] = set()
         self._awaited = 0
@@ -111,6 +112,17 @@ class FrontEnd:
         """It waits for its client no longer."""
         self._waiting.pop(connection, None)
 
+    def sends_later(self, connection: Connection) -> bool:
+        """Call `connection.send_now` when everybody who was ready has been heard.
+
+        In a row, answers cost 2 µs less each: the code of the kernel's TCP is in the CPU's caches,
+        and a proxy that gets many of them is woken up once.
+        """
+        if self._reactor.is_serving:
+            self._sending.append(connection)
+            return True
+        return False
+
     def left(self, connection: Connection) -> None:
         """It is about to close its socket."""
         self._waiting.pop(connection, None)
@@ -149,6 +161,12 @@ class FrontEnd:
                     connection.refuse(500, "internal error")
         finally:
             self._awaited -= 1
+
+    def _send_answers(self) -> None:
+        while self._sending:  # an answer that was sent may bring the next one to the same client
+            sending, self._sending = self._sending, []
+            for connection in sending:
+                connection.send_now()
 
     def _open_doors(self, doors: Sequence[Door]) -> None:
         for door in doors:

@@ -23,12 +23,21 @@ class Reactor:
     `now_s` is the monotonic time at the beginning of the turn: good enough for timeouts.
     """
 
-    def __init__(self, turn_s: float = _TURN_S) -> None:
-        """Open the epoll; `close` it in the end."""
+    def __init__(
+        self, turn_s: float = _TURN_S, *, finish: Callable[[], None] = lambda: None
+    ) -> None:
+        """Open the epoll; `close` it in the end.
+
+        `finish` is called after the handlers of all that was ready at once: what it sends, it sends
+        in a row. Whatever it raises ends the reactor.
+        """
         self._turn_s = turn_s
+        self._finish = finish
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._unserved: list[tuple[int, int]] = []
+        self.is_serving = False
+        """Whether handlers are being called, so that `finish` will be, soon."""
         self.now_s = time.monotonic()
 
     def look_at_the_clock(self) -> None:
@@ -64,17 +73,27 @@ class Reactor:
             self._serve_ready(self.now_s + self._turn_s)
 
     def _serve_ready(self, until_s: float) -> None:
-        epoll, handlers = self._epoll, self._handlers
         # Asked again until nothing is ready: that is 1 µs, and a turn through trio is 20.
-        while ready := self._unserved or epoll.poll(0, _EVENTS):
-            self._unserved = []
-            for served, (descriptor, events) in enumerate(ready, 1):
-                # One that is missing was closed by a handler in this very turn.
-                handler = handlers.get(descriptor)
-                if handler is not None:
-                    handler(events)
-                if time.monotonic() > until_s:
-                    # First in the next turn: the kernel would begin with the same ones again. What
-                    # is not ready any more by then has a handler that finds nothing to do.
-                    self._unserved = ready[served:]
-                    return
+        while ready := self._unserved or self._epoll.poll(0, _EVENTS):
+            self.is_serving = True
+            try:
+                # First in the next turn: the kernel would begin with the same ones again. What is
+                # not ready any more by then has a handler that finds nothing to do.
+                self._unserved = ready[self._serve(ready, until_s) :]
+                self._finish()
+            finally:
+                self.is_serving = False
+            if time.monotonic() > until_s:
+                return
+
+    def _serve(self, ready: list[tuple[int, int]], until_s: float) -> int:
+        """Call the handlers until the time is up; returns how many have been."""
+        handlers, monotonic = self._handlers, time.monotonic
+        for served, (descriptor, events) in enumerate(ready, 1):
+            # One that is missing was closed by a handler in this very turn.
+            handler = handlers.get(descriptor)
+            if handler is not None:
+                handler(events)
+            if monotonic() > until_s:
+                return served
+        return len(ready)

@@ -86,7 +86,8 @@ class Pace:
         few peers: who starts at the same time must find the others within seconds. A swarm
         without leechers has no hurry, whatever its size: most swarms are one idle seeder.
         """
-        return self.drawn(rng, hurried=now_s < self.hurried_until_s(peers, leeching_since_s))
+        hurried = now_s < self.hurried_until_s(peers, leeching_since_s)
+        return self.interval_at(rng.random(), hurried=hurried)
 
     def hurried_until_s(self, peers: int, leeching_since_s: float | None) -> float:
         """POSIX time until which a swarm that stays as it is has short intervals."""
@@ -94,10 +95,13 @@ class Pace:
             return -math.inf
         return math.inf if peers <= self.few_peers else leeching_since_s + self.young_age_s
 
-    def drawn(self, rng: random.Random, *, hurried: bool) -> int:
-        """Seconds until the next announce, around the short interval or the usual one."""
+    def interval_at(self, place: float, *, hurried: bool) -> int:
+        """Seconds, from the shortest (0) to the longest (1) around the young interval or the usual.
+
+        At least one.
+        """
         base = self.young_interval_s if hurried else self.interval_s
-        return max(1, round(base * (1 + self.jitter * (2 * rng.random() - 1))))
+        return max(1, round(base * (1 + self.jitter * (2 * place - 1))))
 
     def min_interval(self, interval_s: int) -> int:
         """Seconds that a client shall wait even if its user is impatient."""
