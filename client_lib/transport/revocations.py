@@ -78,20 +78,31 @@ class RevocationFeed:
         except (StorageError, CertificateError) as error:
             structlog.get_logger().warning("stored-crl-unusable", reason=str(error))
 
-    async def refresh(self, source: RevocationSource) -> None:
-        """Ask once. Raises what the source raises, CertificateError, StorageError.
+    async def refresh(
+        self,
+        source: RevocationSource,
+        on_change: Callable[[Collection[int]], None] = lambda _: None,
+    ) -> None:
+        """Ask once; `on_change` gets all revoked serial numbers if they have changed.
+
+        Raises what the source raises, CertificateError, StorageError.
 
         Even with StorageError the new list is in force: the disk only matters for a restart while
-        licensing is away.
+        licensing is away. It is told before it is written: who is refused from now on is to be
+        sent to nobody either.
         """
         answer = await source.revocation_list(self._etag)
         if answer is None:
             return
         fresh = RevocationList.from_der(answer.body, ca=self._ca)
+        known = self.list
         # By time, not by number: licensing restored from a backup may count from lower again.
-        if self.list is not None and fresh.this_update < self.list.this_update:
+        if known is not None and fresh.this_update < known.this_update:
             raise CertificateError("revocation list older than the one that we have")
         self._take(fresh)
+        if known is None or fresh.serials != known.serials:
+            structlog.get_logger().info("crl", number=fresh.number, revoked=len(fresh.serials))
+            on_change(fresh.serials)
         self._etag = answer.etag or None
         await trio.to_thread.run_sync(write_atomically, self._path, answer.body)
 
@@ -120,10 +131,9 @@ class RevocationFeed:
         clock: Callable[[], dt.datetime],
         on_change: Callable[[Collection[int]], None],
     ) -> None:
-        known = self.list.serials if self.list else None
         try:
             with trio.fail_after(_ANSWER_S):
-                await self.refresh(source)
+                await self.refresh(source, on_change)
         except trio.TooSlowError:
             self._note_failure("no answer in time")
         except (UnreachableError, LicensingRefused, CertificateError, StorageError) as error:
@@ -131,11 +141,6 @@ class RevocationFeed:
         else:
             self._confirmed_s = clock().timestamp()
             self._note_success()
-        if self.list is not None and self.list.serials != known:
-            structlog.get_logger().info(
-                "crl", number=self.list.number, revoked=len(self.list.serials)
-            )
-            on_change(self.list.serials)
         self._note_age(clock())
 
     def _take(self, fresh: RevocationList) -> None:

@@ -89,6 +89,19 @@ async def test_a_revocation_is_known_after_the_next_poll(tmp_path: Path) -> None
             nursery.cancel_scope.cancel()
 
 
+async def test_a_revocation_is_told_at_the_moment_from_which_it_is_in_force(tmp_path: Path) -> None:
+    feed, source = feed_at(tmp_path), CrlSource()
+    told: list[tuple[bool, bool]] = []
+
+    def on_change(serials: Collection[int]) -> None:
+        told.append((feed.is_revoked(7), (tmp_path / "crl.der").exists()))
+
+    source.publish(2, 7)
+    await feed.refresh(source, on_change)
+    assert told == [(True, False)]
+    assert (tmp_path / "crl.der").exists()
+
+
 async def test_a_full_disk_does_not_keep_a_revocation_from_taking_effect(tmp_path: Path) -> None:
     feed = RevocationFeed(tmp_path / "no such folder" / "crl.der", ca=PKI.ca, grace_s=GRACE_S)
     source = CrlSource()
