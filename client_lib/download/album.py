@@ -152,7 +152,8 @@ class AlbumDownload:
             )
         )
         try:
-            while (status := torrent.status()).phase is Phase.CHECKING:
+            # One that meets an error while it is checked stays in that phase.
+            while (status := torrent.status()).phase is Phase.CHECKING and not torrent.error:
                 with trio.move_on_after(_SAMPLE_S) as waited:
                     await torrent.wait_turn()
                 if waited.cancelled_caught:
