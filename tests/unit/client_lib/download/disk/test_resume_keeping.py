@@ -5,7 +5,7 @@ from typing import cast
 import trio
 from trio.testing import MockClock
 
-from client_lib.download.resume_keeping import keep_resumable
+from client_lib.download.disk.resume_keeping import keep_resumable
 from client_lib.swarm.torrent import Torrent
 
 MIB = 1 << 20

@@ -8,7 +8,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from client_lib.download.catching_up import catch_up
+from client_lib.download.disk.catching_up import catch_up
 from client_lib.swarm.resume import ResumePoint
 from tests.integration.client.rig import Album
 
