@@ -202,14 +202,12 @@ class JobRunner:
 
     async def run(self) -> None:
         """Run until every album has ended, which is never while seeding."""
-        around = self._around
         async with open_quiet_nursery() as nursery:
             nursery.start_soon(self._prefetch.run)
             nursery.start_soon(self._watch_line)
             nursery.start_soon(self._watch_room)
             nursery.start_soon(self._traffic.run, self._totals)
-            to_come = [one for one in self._queue.entries() if one.licence_id in self.licences]
-            nursery.start_soon(warn_of_shortage, around.library, to_come, around.emit)
+            nursery.start_soon(self._check_room)
             async with open_quiet_nursery() as albums:
                 while not self._is_done():
                     woken = self._wake
@@ -368,6 +366,10 @@ class JobRunner:
             )
             if target > before:
                 self._changed()
+
+    async def _check_room(self) -> None:
+        mine = [one for one in self._queue.entries() if one.licence_id in self.licences]
+        await warn_of_shortage(self._around.library, mine, self._around.emit)
 
     async def _watch_room(self) -> None:
         """Let albums go on that wait for room on a disk, when there is some.
