@@ -257,10 +257,15 @@ class JobRunner:
             on_fetched=lambda: self._fetched(run),
             on_finished=lambda finished: self._finished(run, finished),
         )
-        run = self._runs[entry.licence_id] = self._open[entry.licence_id] = _Run(album)
-        self._queue.mark(entry.licence_id, QueueState.DOWNLOADING)
+        run = _Run(album)
+        self._begin(licence, run, albums)
+
+    def _begin(self, licence: LicenceRecord, run: _Run, albums: trio.Nursery) -> None:
+        licence_id = licence.licence_id
+        self._runs[licence_id] = self._open[licence_id] = run
+        self._queue.mark(licence_id, QueueState.DOWNLOADING)
         self._keeper.changed()
-        self._prefetch.reserve(entry.licence_id)
+        self._prefetch.reserve(licence_id)
         albums.start_soon(self._run_one, licence, run)
 
     async def _run_one(self, licence: LicenceRecord, run: _Run) -> None:
