@@ -7,8 +7,9 @@ from pathlib import Path
 
 import trio
 
-from client_lib.download.catching_up import catch_up
 from client_lib.download.disk.album_place import AlbumPlace, already_there
+from client_lib.download.disk.catching_up import catch_up
+from client_lib.download.disk.resume_keeping import keep_resumable
 from client_lib.download.events import (
     CertificateRenewed,
     Fallback,
@@ -24,7 +25,6 @@ from client_lib.download.line.stall import Stillness, stall_reason
 from client_lib.download.line.web_seed_use import use_web_seeds_while_slow
 from client_lib.download.listening.listeners import Listening
 from client_lib.download.listening.web_pieces import WebPieces
-from client_lib.download.resume_keeping import keep_resumable
 from client_lib.download.standing import Standing
 from client_lib.download.surroundings import Surroundings
 from client_lib.download.traffic.giving import give_until_goal
@@ -152,7 +152,8 @@ class AlbumDownload:
             )
         )
         try:
-            while (status := torrent.status()).phase is Phase.CHECKING:
+            # One that meets an error while it is checked stays in that phase.
+            while (status := torrent.status()).phase is Phase.CHECKING and not torrent.error:
                 with trio.move_on_after(_SAMPLE_S) as waited:
                     await torrent.wait_turn()
                 if waited.cancelled_caught:

@@ -8,7 +8,7 @@ import trio
 
 from client_lib.download.album import AlbumDownload
 from client_lib.download.disk import placement
-from client_lib.download.disk.room_ahead import shortage
+from client_lib.download.disk.room_ahead import warn_of_shortage
 from client_lib.download.disk.space import disk_full_error
 from client_lib.download.events import (
     DiskFull,
@@ -17,8 +17,6 @@ from client_lib.download.events import (
     Paused,
     Queued,
     Revoked,
-    Warned,
-    WarningKind,
 )
 from client_lib.download.line.concurrency import Concurrency, LineSample
 from client_lib.download.prefetch import MOST_AHEAD, Prefetch
@@ -50,7 +48,6 @@ class _Run:
 
     album: AlbumDownload
     fetching: bool = True
-    open: bool = True
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     ended: trio.Event = field(default_factory=trio.Event)
 
@@ -78,6 +75,8 @@ class JobRunner:
         self._concurrency = Concurrency(concurrent)
         self._keep_seeding = keep_seeding
         self._runs: dict[LicenceId, _Run] = {}
+        self._open: dict[LicenceId, _Run] = {}
+        """Those that are not complete yet, of perhaps a thousand that are given to others."""
         self._traffic = traffic
         self._totals: dict[LicenceId, AlbumTotals] = {}
         self._awaited: set[LicenceId] = set()
@@ -224,8 +223,7 @@ class JobRunner:
 
     def _admit(self, albums: trio.Nursery) -> None:
         waiting = self._waiting()
-        fetching = sum(run.fetching for run in self._runs.values())
-        unfinished = sum(run.open for run in self._runs.values())
+        fetching, unfinished = sum(run.fetching for run in self._open.values()), len(self._open)
         awaited = [entry for entry in waiting if entry.licence_id in self._awaited]
         for entry in awaited:
             waiting.remove(entry)
@@ -259,10 +257,15 @@ class JobRunner:
             on_fetched=lambda: self._fetched(run),
             on_finished=lambda finished: self._finished(run, finished),
         )
-        run = self._runs[entry.licence_id] = _Run(album)
-        self._queue.mark(entry.licence_id, QueueState.DOWNLOADING)
+        run = _Run(album)
+        self._begin(licence, run, albums)
+
+    def _begin(self, licence: LicenceRecord, run: _Run, albums: trio.Nursery) -> None:
+        licence_id = licence.licence_id
+        self._runs[licence_id] = self._open[licence_id] = run
+        self._queue.mark(licence_id, QueueState.DOWNLOADING)
         self._keeper.changed()
-        self._prefetch.reserve(entry.licence_id)
+        self._prefetch.reserve(licence_id)
         albums.start_soon(self._run_one, licence, run)
 
     async def _run_one(self, licence: LicenceRecord, run: _Run) -> None:
@@ -286,6 +289,7 @@ class JobRunner:
         finally:
             self._note_verified(licence.licence_id)
             del self._runs[licence.licence_id]
+            self._open.pop(licence.licence_id, None)
             run.ended.set()
             self._changed()
 
@@ -294,7 +298,8 @@ class JobRunner:
         self._changed()
 
     def _finished(self, run: _Run, finished: Finished) -> None:
-        run.fetching = run.open = False
+        run.fetching = False
+        self._open.pop(finished.licence_id, None)
         self.outcomes[finished.licence_id] = finished
         if finished.licence_id in self._queue:
             self._queue.mark(finished.licence_id, QueueState.COMPLETE)
@@ -352,7 +357,7 @@ class JobRunner:
             await trio.sleep(_TICK_S)
             waiting = self._waiting()
             following = [entry.remaining_bytes for entry in waiting[:_NEXT]]
-            fetching = [licence_id for licence_id, run in self._runs.items() if run.fetching]
+            fetching = [licence_id for licence_id, run in self._open.items() if run.fetching]
             before = self._concurrency.target
             target = self._concurrency.update(
                 LineSample(
@@ -368,16 +373,8 @@ class JobRunner:
                 self._changed()
 
     async def _check_room(self) -> None:
-        """Say at once if not all albums fit; the first ones are fetched all the same."""
-        to_come = [
-            entry
-            for entry in self._queue.entries()
-            if entry.licence_id in self.licences
-            and entry.state in (QueueState.QUEUED, QueueState.DOWNLOADING)
-        ]
-        message = await trio.to_thread.run_sync(shortage, self._around.library, to_come)
-        if message is not None:
-            self._around.emit(Warned(kind=WarningKind.SPACE, message=message))
+        mine = [one for one in self._queue.entries() if one.licence_id in self.licences]
+        await warn_of_shortage(self._around.library, mine, self._around.emit)
 
     async def _watch_room(self) -> None:
         """Let albums go on that wait for room on a disk, when there is some.
@@ -386,7 +383,7 @@ class JobRunner:
         """
         while True:
             await trio.sleep(_ROOM_S)
-            under_way = any(run.open for run in self._runs.values())
+            under_way = bool(self._open)
             for licence_id, (full, since) in tuple(self._no_room.items()):
                 where, needed = Path(full.where), full.needed_bytes
                 fits = self._around.space.fits

@@ -64,7 +64,8 @@ class Surroundings:
 
     async def join_ahead(self, licence: LicenceRecord) -> Membership | None:
         """Join an album whose turn comes soon; nobody is asked about one that is complete."""
-        record = await trio.to_thread.run_sync(self.library.download, licence.licence_id)
+        await trio.lowlevel.checkpoint()
+        record = self.library.download(licence.licence_id)
         if record is not None and record.state is DownloadState.COMPLETE:
             return None
         return await self.join(licence)

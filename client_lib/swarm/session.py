@@ -200,7 +200,9 @@ class Session:
                     await trio.sleep(_PIECES_TOGETHER_S)
 
     def _dispatch(self, alert: lt.alert) -> None:
-        if isinstance(alert, lt.listen_succeeded_alert):
+        if isinstance(alert, lt.piece_finished_alert):  # most of them by far
+            self._tell_torrent(alert)
+        elif isinstance(alert, lt.listen_succeeded_alert):
             self._listening.set()
             self._listen_answer.set()
         elif isinstance(alert, lt.listen_failed_alert):
@@ -219,15 +221,18 @@ class Session:
         elif isinstance(alert, lt.portmap_alert | lt.portmap_error_alert):
             self._hear_router(alert)
         elif isinstance(alert, lt.torrent_alert):
-            # The handle of a torrent that has just been removed is invalid and raises.
-            with contextlib.suppress(RuntimeError):
-                key = alert.handle.info_hashes().v2.to_bytes()
-                torrent = self._torrents.get(key) or self._parting.get(key)
-                if torrent is None:
-                    return
-                torrent.on_alert(alert)
-                if key in self._parting and not torrent.talks_to_trackers:
-                    self._session.remove_torrent(torrent._handle)
+            self._tell_torrent(alert)
+
+    def _tell_torrent(self, alert: lt.torrent_alert) -> None:
+        # The handle of a torrent that has just been removed is invalid and raises.
+        with contextlib.suppress(RuntimeError):
+            key = alert.handle.info_hashes().v2.to_bytes()
+            torrent = self._torrents.get(key) or self._parting.get(key)
+            if torrent is None:
+                return
+            torrent.on_alert(alert)
+            if key in self._parting and not torrent.talks_to_trackers:
+                self._session.remove_torrent(torrent._handle)
 
     def _hear_router(self, alert: lt.portmap_alert | lt.portmap_error_alert) -> None:
         how = "UPnP" if alert.map_transport == lt.portmap_transport.upnp else "NAT-PMP"

@@ -70,8 +70,6 @@ class Torrent:
         self._changed = trio.Event()
         self._turned = trio.Event()
         self._heard = trio.Event()
-        self._arrived = trio.Event()
-        self._awaited_pieces = 0
         self._resume_points: list[ResumePoint | None] = []
         self._flushed = 0
         self._moved: list[str | None] = []
@@ -145,13 +143,6 @@ class Torrent:
     async def wait_tracker(self) -> None:
         """Wait until a tracker has been asked, or has said something."""
         await self._heard.wait()
-
-    async def wait_verified(self, pieces: int) -> None:
-        """Wait until `pieces_verified` is so many. For one task at a time."""
-        self._awaited_pieces = pieces
-        while self.pieces_verified < pieces:
-            await self._arrived.wait()
-        await trio.lowlevel.checkpoint()
 
     async def wait_complete(self) -> None:
         """Wait until every wanted piece is there and verified.
@@ -282,9 +273,6 @@ class Torrent:
             case lt.piece_finished_alert():
                 self.pieces_verified += 1
                 self.pieces.on_verified(alert.piece_index)
-                if self.pieces_verified >= self._awaited_pieces:
-                    self._arrived.set()
-                    self._arrived = trio.Event()
                 before = alert.piece_index - 1
                 if before in self._held_back:
                     self._held_back.discard(before)

@@ -12,7 +12,7 @@ from client_lib.download.events import Event, Failed
 from client_lib.download.job import DownloadJob
 from client_lib.download.line.limits import LineLimits
 from client_lib.download.listening.order import find_track
-from client_lib.download.queue import DownloadQueue, Order, QueueEntry, QueueState
+from client_lib.download.queue import DownloadQueue, Order, QueueEntry
 from client_lib.download.queueing.keeper import QueueKeeper
 from client_lib.download.queueing.requests import Move, Pause, QueueRequest, Remove, Resume
 from client_lib.download.runner import JobRunner, _Run
@@ -138,10 +138,8 @@ class FakeRunner(JobRunner):
             on_fetched=lambda: self._fetched(run),
             on_finished=lambda finished: self._finished(run, finished),
         )
-        run = self._runs[entry.licence_id] = _Run(cast("AlbumDownload", album))
-        self._queue.mark(entry.licence_id, QueueState.DOWNLOADING)
-        self._keeper.changed()
-        albums.start_soon(self._run_one, licence, run)
+        run = _Run(cast("AlbumDownload", album))
+        self._begin(licence, run, albums)
 
     async def _check_room(self) -> None:
         """A fake disk has room, unless a script says otherwise."""

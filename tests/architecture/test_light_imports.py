@@ -78,8 +78,8 @@ def test_list_runs_without_what_it_does_not_need(tmp_path: Path) -> None:
     library.keep_service(Service("https://shop.example"))
     library.keep_licences(Library((licence(),)))
     arguments = ["albumswarm", "list", "--offline", "--data", str(tmp_path)]
-    run = f"import sys; sys.argv = {arguments}; from client_lib.__main__ import main"
-    loaded = loaded_by(f"{run}\ntry: main()\nexcept SystemExit: pass")
+    run = f"import sys; sys.argv = {arguments}; from client_lib.__main__ import run_here"
+    loaded = loaded_by(f"{run}\ntry: run_here()\nexcept SystemExit: pass")
     assert "client_lib.cli.listing" in loaded
     assert not {name.partition(".")[0] for name in loaded} & {"libtorrent", "cryptography"}
     assert not loaded & {"rich.console", "rich.table", "rich.markdown"}
