@@ -21,7 +21,7 @@ from client_lib.download.events import (
     Trouble,
     Verified,
 )
-from client_lib.download.line.stall import Stillness, stall_reason
+from client_lib.download.line.stall import Redial, Stillness, stall_reason
 from client_lib.download.line.web_seed_use import use_web_seeds_while_slow
 from client_lib.download.listening.listeners import Listening
 from client_lib.download.listening.web_pieces import WebPieces
@@ -301,7 +301,7 @@ class AlbumDownload:
 
         When nothing comes, licensing is asked whether the licence is still good.
         """
-        around, stillness = self._around, Stillness(trio.current_time())
+        around, stillness, redial = self._around, Stillness(trio.current_time()), Redial()
         told = ""
         while True:
             await trio.sleep(_SAMPLE_S)
@@ -311,6 +311,8 @@ class AlbumDownload:
                 self._licence.licence_id, status.total_bytes - status.verified_bytes
             )
             still_s = stillness.update(status.downloaded_bytes, trio.current_time())
+            if redial.is_due(still_s, status.connected_peers):
+                torrent.redial()
             if still_s < min(around.stalled_after_s, around.patience_s):
                 told = ""
             else:

@@ -37,6 +37,21 @@ class TorrentStatus:
     pieces: int
 
 
+class Total:
+    """A count of libtorrent's over its restarts: a torrent that was paused counts from 0 again."""
+
+    def __init__(self) -> None:
+        """Nothing was counted yet."""
+        self._earlier = self._last = 0
+
+    def update(self, count: int) -> int:
+        """Take the count; returns all that was ever counted."""
+        if count < self._last:
+            self._earlier += self._last
+        self._last = count
+        return self._earlier + count
+
+
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
     """A connected peer; bytes are payload. `called` by us: others can call it there too.

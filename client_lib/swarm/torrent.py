@@ -15,7 +15,7 @@ from client_lib.swarm.layout import file_priorities, piece_lengths
 from client_lib.swarm.pieces import NORMAL, Pieces
 from client_lib.swarm.resume import ResumePoint
 from client_lib.swarm.seams import seams
-from client_lib.swarm.status import PeerStatus, Phase, TorrentStatus, peer_status
+from client_lib.swarm.status import PeerStatus, Phase, TorrentStatus, Total, peer_status
 from client_lib.swarm.tracker_talk import TrackerReport, TrackerTalk
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.release import TorrentName
@@ -62,6 +62,7 @@ class Torrent:
         self.name = name
         self.info_hash = InfoHash(info.info_hashes().v2.to_bytes())
         self._talk = TrackerTalk()
+        self._downloaded, self._uploaded = Total(), Total()
         self._paused = True  # as it was added
         self.error: str | None = None
         self.disk_full = False
@@ -99,8 +100,8 @@ class Torrent:
             verified_bytes=self.total_bytes
             if status.is_seeding
             else sum(itertools.compress(self._wanted_lengths, status.pieces)),
-            downloaded_bytes=status.total_payload_download,
-            uploaded_bytes=status.total_payload_upload,
+            downloaded_bytes=self._downloaded.update(status.total_payload_download),
+            uploaded_bytes=self._uploaded.update(status.total_payload_upload),
             download_rate_bytes_s=status.download_payload_rate,
             upload_rate_bytes_s=status.upload_payload_rate,
             connected_peers=status.num_peers,
@@ -212,6 +213,12 @@ class Torrent:
     def pause(self) -> None:
         """Disconnect from the swarm and stay in the session."""
         self._handle.pause()
+
+    def redial(self) -> None:
+        """Drop all connections, and call trackers and peers anew."""
+        self.status()  # the last count before libtorrent begins again
+        self._handle.pause()
+        self._handle.resume()
 
     async def say_goodbye(self) -> None:
         """Disconnect, and wait until the trackers that know us have heard of it."""

@@ -6,6 +6,8 @@ from client_lib.download.events import StallReason
 from client_lib.swarm.tracker_talk import TrackerReport
 from client_lib.wire.announce import NO_SOURCE
 
+_REDIAL_AFTER_S = 15.0
+
 
 class Stillness:
     """How long a count has not moved."""
@@ -20,6 +22,28 @@ class Stillness:
         if count != self._count:
             self._count, self._since_s = count, now_s
         return now_s - self._since_s
+
+
+class Redial:
+    """When to call silent peers anew.
+
+    A connection that lost its network looks alive, and TCP tries again ever more rarely: plugged
+    in after a minute, a client waited 54 s more for the next try. Whoever is silent for another
+    reason is left alone ever longer.
+    """
+
+    def __init__(self) -> None:
+        """Nobody has been silent yet."""
+        self._next_s = _REDIAL_AFTER_S
+
+    def is_due(self, still_s: float, connected_peers: int) -> bool:
+        """Take how long nothing has come from so many peers; true once for each time to call."""
+        if still_s < _REDIAL_AFTER_S:
+            self._next_s = _REDIAL_AFTER_S
+        if not connected_peers or still_s < self._next_s:
+            return False
+        self._next_s = 2 * still_s
+        return True
 
 
 def stall_reason(connected_peers: int, reports: Iterable[TrackerReport]) -> tuple[StallReason, str]:

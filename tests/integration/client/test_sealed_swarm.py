@@ -348,6 +348,27 @@ async def test_paused_torrent_rests_and_resumes(album: Album, tmp_path: Path) ->
             await torrent.wait_complete()
 
 
+async def test_peers_are_called_anew_and_counts_go_on(album: Album, tmp_path: Path) -> None:
+    with trio.fail_after(30):
+        async with (
+            seeding(album, upload_bytes_s=600_000) as seed,
+            open_session(settings()) as session,
+        ):
+            torrent = await session.add(album.add(tmp_path / "a", album.licence()))
+            torrent.connect(HOST, seed.port)
+            await until_bytes(torrent, TOTAL // 3)
+            (before,) = torrent.peers()
+            counted = torrent.status().downloaded_bytes
+            seed.session.set_limits(upload_bytes_s=0, download_bytes_s=0)
+            torrent.redial()
+            await torrent.wait_complete()
+            (after,) = torrent.peers()
+            assert after.downloaded_bytes < TOTAL <= torrent.status().downloaded_bytes
+            assert before.downloaded_bytes <= counted < torrent.status().downloaded_bytes
+            await torrent.flush()
+    assert album.is_in(tmp_path / "a")
+
+
 async def test_a_torrent_that_was_left_stays_until_its_tracker_has_answered(
     album: Album, tmp_path: Path
 ) -> None:
