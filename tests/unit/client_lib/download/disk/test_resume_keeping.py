@@ -27,7 +27,7 @@ class Line:
         )
 
     async def flush(self) -> None:
-        self.flushed_s.append(round(trio.current_time() - self.began_s, 1))
+        self.flushed_s.append(round(trio.current_time() - self.began_s, 2))
         await trio.lowlevel.checkpoint()
 
 
@@ -36,7 +36,7 @@ async def points(line: Line, within_s: float) -> list[float]:
     taken: list[float] = []
 
     async def keep() -> None:
-        taken.append(round(trio.current_time() - line.began_s, 1))
+        taken.append(round(trio.current_time() - line.began_s, 2))
         await trio.lowlevel.checkpoint()
 
     with trio.move_on_after(within_s):
@@ -47,14 +47,14 @@ async def points(line: Line, within_s: float) -> list[float]:
 async def test_a_small_album_on_a_fast_line_has_none(autojump_clock: MockClock) -> None:
     line = Line(pieces=7, pieces_s=10)
     assert await points(line, within_s=0.9) == []
-    assert line.flushed_s == [0.5]
+    assert line.flushed_s == [0.25, 0.5, 0.75]
 
 
 async def test_a_large_one_has_one_each_64th_but_not_each_moment(autojump_clock: MockClock) -> None:
-    assert await points(Line(pieces=640, pieces_s=100), within_s=6.4) == [0.5, 2.5, 4.5]
+    assert await points(Line(pieces=640, pieces_s=100), within_s=6.4) == [0.25, 2.25, 4.25, 6.25]
     line = Line(pieces=6_400, pieces_s=25)
     assert await points(line, within_s=9.2) == [4.0, 8.0]
-    assert line.flushed_s == [n / 2 for n in range(1, 19) if n not in (8, 16)]
+    assert line.flushed_s == [n / 4 for n in range(1, 37) if n not in (16, 32)]
 
 
 async def test_on_a_slow_line_what_came_in_five_seconds_is_kept(autojump_clock: MockClock) -> None:
