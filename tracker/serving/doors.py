@@ -9,6 +9,8 @@ from tracker.serving.connection import Connection, Room
 from tracker.serving.familiar import Familiars
 from tracker.serving.head import Heads
 from tracker.serving.listening import pack
+from tracker.serving.parting import Parting, first_words, last_answer
+from tracker.serving.reactor import READABLE
 from tracker.serving.sender import TrustedProxies, by_connection, by_proxy
 from tracker.serving.tls import TlsConnection
 
@@ -23,8 +25,8 @@ class Door(Protocol):
 
     def receive(
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
-    ) -> Connection:
-        """Begin with a client whose socket was accepted from `host`.
+    ) -> Connection | None:
+        """Begin with a client whose socket was accepted from `host`; None if that was all.
 
         `host` is as `accept` tells it, empty on a Unix socket.
         """
@@ -47,7 +49,7 @@ class MutualTlsDoor:
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
     ) -> Connection:
         """Begin with the handshake."""
-        return TlsConnection(
+        connection = TlsConnection(
             accepted,
             self._heads,
             # Of its own: what it says holds for this certificate and this address.
@@ -56,6 +58,8 @@ class MutualTlsDoor:
             context=self._context,
             address=pack(family, host),
         )
+        connection.on_ready(READABLE)
+        return connection
 
 
 class PlainDoor:
@@ -70,12 +74,24 @@ class PlainDoor:
 
     def receive(
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
-    ) -> Connection:
+    ) -> Connection | None:
         """Begin with a proxy's request, or send the client away."""
-        connection = Connection(
-            accepted, self._heads, self._familiars, room, allowed_s=room.patience.head_s
-        )
         if family != socket.AF_UNIX and not self._trusted.trusts(host):
             room.count("untrusted_address")
+            connection = self._connection(accepted, room)
             connection.refuse(403, "this address is for trusted proxies")
+            return connection
+        received = first_words(accepted)
+        response = last_answer(received, self._familiars, room) if received else None
+        if response is not None:
+            parting = Parting(accepted, response, room, self._connection)
+            if not room.sends_later(parting):
+                parting.send_now()
+            return None
+        connection = self._connection(accepted, room)
+        connection.begin(received)
         return connection
+
+    def _connection(self, accepted: socket.socket, room: Room) -> Connection:
+        allowed_s = room.patience.head_s
+        return Connection(accepted, self._heads, self._familiars, room, allowed_s=allowed_s)

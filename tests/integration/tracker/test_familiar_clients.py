@@ -23,7 +23,6 @@ from tracker.serving.doors import PlainDoor
 from tracker.serving.familiar import Familiar
 from tracker.serving.front_end import FrontEnd
 from tracker.serving.patience import Patience
-from tracker.serving.reactor import READABLE
 from tracker.serving.sender import TrustedProxies
 from tracker.swarms.handout import Pace
 from tracker.swarms.swarms import Swarms
@@ -98,8 +97,8 @@ class Tracker:
             ours.sendall(request)
             ours.setblocking(False)
             connection = self.door.receive(theirs, socket.AF_UNIX, "", self.front_end)
-            connection.on_ready(READABLE)
-            connection.close()
+            if connection is not None:
+                connection.close()
             with contextlib.suppress(BlockingIOError, ConnectionResetError):
                 return ours.recv(1 << 16)
         return b""
