@@ -16,12 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.report import FOLDER, Figure, figure, publish
-from tests.bench.tracker.memory import bytes_per_peer, microseconds_per_announce
+from tests.bench.tracker.memory import (
+    bytes_per_peer,
+    microseconds_per_announce,
+    microseconds_per_announce_again,
+)
 from tests.bench.tracker.peers import Crowd, crowd
 from tests.bench.tracker.servers import LOAD_CORE, Server, nginx, opentracker, our_tracker
 
 _HERE = Path(__file__).parent
 _OPENTRACKER = "opentracker new connection"
+_FEW_PEERS = 1_000
 _NGINX = "nginx+opentracker mTLS new connection"
 
 
@@ -99,8 +104,17 @@ def main() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         raise SystemExit("two cores are needed: one for the servers, one for the load")
     everyone = crowd(FOLDER / "tracker", swarms=chosen.swarms, peers_per_swarm=chosen.peers)
+    few = min(_FEW_PEERS, len(everyone.peers))
     figures = [
         Figure("in memory: CPU per announce", microseconds_per_announce(everyone), "µs"),
+        *(
+            Figure(
+                f"in memory: CPU per announce that came before, {peers:,} peers",
+                microseconds_per_announce_again(everyone, peers),
+                "µs",
+            )
+            for peers in (few, len(everyone.peers))
+        ),
         Figure(
             f"memory per peer at {chosen.million:,}", bytes_per_peer(chosen.million), "bytes", 200.0
         ),

@@ -1,4 +1,4 @@
-"""Announces that came before, and a tracker that remembers none: nobody may see a difference."""
+"""A tracker that remembers announces and plans, and one that does not: nobody sees a difference."""
 
 import base64
 import contextlib
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+import trio
+import trio.testing
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from client_lib.wire.announce import AnnounceRequest, Event, PeerId
 from client_lib.wire.certificates import LicenceIdentity, SeederIdentity
 from client_lib.wire.infohash import TruncatedInfoHash
+from tests.integration.tracker.rig import PATIENCE_S
 from tests.pki import SwarmPki, licence_identity, utc_now
 from tracker.accounting.tally import Tally
 from tracker.announce import Announcer
@@ -58,6 +61,7 @@ class Tracker:
     """The plain front end and an announcer, on a clock of its own."""
 
     def __init__(self, *, remembers: bool) -> None:
+        self.remembers = remembers
         self.now_s = NOW_S
         self.revoked = Revoked()
         self.tally = Tally()
@@ -92,6 +96,9 @@ class Tracker:
 
     def ask(self, request: bytes) -> bytes:
         """All that comes back on a connection of its own."""
+        swarm = self.swarms.get(HASH)
+        if swarm is not None and not self.remembers:
+            swarm.plans.clear()
         ours, theirs = socket.socketpair()
         with ours:
             ours.sendall(request)
@@ -220,6 +227,34 @@ def test_a_tracker_that_remembers_says_and_counts_what_one_says_that_does_not(
         assert one.swarms.take_dirty() == other.swarms.take_dirty()
         dumps = [swarm and swarm.dump() for swarm in (one.swarms.get(HASH), other.swarms.get(HASH))]
         assert dumps[0] == dumps[1]
+
+
+async def test_who_takes_its_last_answer_late_gets_all_of_it() -> None:
+    ours, theirs = socket.socketpair()
+    with trackers() as (tracker, _), ours:
+        asked = Ask(closing=True).raw
+        expected = [tracker.ask(asked) for _ in range(2)][1]
+        ours.sendall(asked)
+        theirs.setblocking(False)
+        earlier_bytes = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                earlier_bytes += theirs.send(bytes(4_096))
+        stop, received = trio.Event(), bytearray()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tracker.front_end.serve, [], stop)
+            await trio.testing.wait_all_tasks_blocked()
+            assert tracker.door.receive(theirs, socket.AF_UNIX, "", tracker.front_end) is None
+            assert tracker.recognised == 2
+            ours.setblocking(False)
+            reading = trio.socket.from_stdlib_socket(ours)
+            with trio.fail_after(PATIENCE_S):
+                while data := await reading.recv(1 << 16):
+                    received += data
+            stop.set()
+        assert received[:earlier_bytes].count(0) == earlier_bytes
+        assert len(received) == earlier_bytes + len(expected)
+        assert received[earlier_bytes:].startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize("order", range(6))
