@@ -72,7 +72,7 @@ def microseconds_per_announce_again(everyone: Crowd, peers: int) -> float:
     """CPU time of an announce that came before, without sockets: of so many peers, at random."""
     announcer = _announcer(everyone)
     familiars, respond_again = Familiars(len(everyone.peers)), routes_again(announcer)
-    requests = []
+    requests: list[bytes] = []
     for _ in range(2):  # the first one of a swarm is alone
         requests.clear()
         for peer in everyone.peers[:peers]:

@@ -272,6 +272,13 @@ def test_who_has_all_of_it_now_is_told_of_leechers_alone() -> None:
         assert both[0].recognised == 2
 
 
+def test_who_comes_by_the_other_address_family_too_is_told_to_the_others() -> None:
+    with trackers() as both:
+        for step in (Ask(), Ask(who=1), Ask(), Ask(who=1, address="2001:db8::1"), Ask()):
+            assert both[0].ask(step.raw) == both[1].ask(step.raw)
+        assert b"6:peers618:" in both[0].ask(Ask().raw)
+
+
 def test_who_is_revoked_is_refused_at_the_next_announce() -> None:
     with trackers() as (tracker, _):
         tracker.ask(Ask().raw)
