@@ -17,20 +17,11 @@ from tracker.serving.familiar import Familiars, Recurring
 from tracker.serving.head import MAX_HEAD_BYTES, HeadRefused, Heads, Sender, http_response
 from tracker.serving.patience import Patience
 from tracker.serving.reactor import READABLE, WRITABLE
+from tracker.serving.transfer import NOW, NOW_WITH_MORE, READ_BYTES, encoded_answer, received
 
-READ_BYTES = 16_384
-NOW = socket.MSG_DONTWAIT  # for each call: to make the socket non-blocking is a call more
-NOW_WITH_MORE = NOW | socket.MSG_MORE
 _UNSENT_BYTES = 65_536  # then a client that asks more has to read first
 _LINGER_S = 1.0
 _LINGER_BYTES = 65_536
-_OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
-_LAST_OK = _OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-
-
-def encoded_answer(body: bytes, *, keep_alive: bool) -> bytes:
-    """A whole response with status 200."""
-    return (_OK if keep_alive else _LAST_OK) % (len(body), body)
 
 
 class Sends(Protocol):
@@ -237,10 +228,7 @@ class Connection:
 
     def _receive(self) -> bytes | None:
         """What the client has sent; nothing at the end, None if there is nothing now."""
-        try:
-            return self._socket.recv(READ_BYTES, NOW)
-        except BlockingIOError:
-            return None
+        return received(self._socket)
 
     def _answered_again(self, data: bytes) -> bool:
         """Answer one whole request that came before, but for its counters; False if it is none."""

@@ -9,10 +9,11 @@ from tracker.serving.connection import Connection, Room
 from tracker.serving.familiar import Familiars
 from tracker.serving.head import Heads
 from tracker.serving.listening import pack
-from tracker.serving.parting import Parting, first_words, last_answer
+from tracker.serving.parting import Parting, last_answer
 from tracker.serving.reactor import READABLE
 from tracker.serving.sender import TrustedProxies, by_connection, by_proxy
 from tracker.serving.tls import TlsConnection
+from tracker.serving.transfer import received
 
 _CLIENTS_OF_PROXIES = 131_072
 _TORRENTS_OF_CLIENT = 8
@@ -81,15 +82,15 @@ class PlainDoor:
             connection = self._connection(accepted, room)
             connection.refuse(403, "this address is for trusted proxies")
             return connection
-        received = first_words(accepted)
-        response = last_answer(received, self._familiars, room) if received else None
+        request = received(accepted)
+        response = last_answer(request, self._familiars, room) if request else None
         if response is not None:
             parting = Parting(accepted, response, room, self._connection)
             if not room.sends_later(parting):
                 parting.send_now()
             return None
         connection = self._connection(accepted, room)
-        connection.begin(received)
+        connection.begin(request)
         return connection
 
     def _connection(self, accepted: socket.socket, room: Room) -> Connection:

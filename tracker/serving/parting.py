@@ -5,15 +5,9 @@ from collections.abc import Callable
 
 import structlog
 
-from tracker.serving.connection import (
-    NOW,
-    NOW_WITH_MORE,
-    READ_BYTES,
-    Connection,
-    Room,
-    encoded_answer,
-)
+from tracker.serving.connection import Connection, Room
 from tracker.serving.familiar import Familiars
+from tracker.serving.transfer import NOW_WITH_MORE, encoded_answer
 
 
 class Parting:
@@ -54,17 +48,9 @@ class Parting:
             self._connect(self._transport, self._room).part(self._response[sent_bytes:])
 
 
-def first_words(transport: socket.socket) -> bytes | None:
-    """What a client has sent; nothing at the end, None if there is nothing yet. Raises OSError."""
-    try:
-        return transport.recv(READ_BYTES, NOW)
-    except BlockingIOError:
-        return None
-
-
-def last_answer(received: bytes, familiars: Familiars, room: Room) -> bytes | None:
-    """The answer to who parts with it; None if the request is another one."""
-    found = familiars.find(received)
+def last_answer(request: bytes, familiars: Familiars, room: Room) -> bytes | None:
+    """The answer to who parts with it; None if it has to be looked at."""
+    found = familiars.find(request)
     if found is None or found[0].keep_alive:
         return None
     try:
