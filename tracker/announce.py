@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from client_lib.errors import AnnounceError
 from client_lib.wire.announce import AnnounceRequest, Event
 from client_lib.wire.infohash import TruncatedInfoHash
-from tracker.accounting.regular import Regular
+from tracker.accounting.regular import OWN, Regular, packed_own
 from tracker.accounting.sessions import Session
 from tracker.accounting.tally import Accounting
 from tracker.answers import Answers, Central, Turn
@@ -20,6 +20,7 @@ from tracker.trust.admission import Admission, Member, NotAdmitted, Refusal, Rev
 _LEECHER, _COMPLETE, _CENTRAL = Standing
 _NO_EVENT, _STOPPED = Event.REGULAR, Event.STOPPED
 _SEEDER = Role.SEEDER
+_ENTRY_AT = OWN.size
 _EMPTY = Swarm()
 
 
@@ -94,13 +95,15 @@ class Announcer:
         the client may have to be refused, or is not where it was.
         """
         revocations, pool, index = self._revocations, regular.pool, regular.index
+        own = regular.own
+        not_after_s, client, bucket, tag = OWN.unpack_from(own)
         if (
-            now_s > regular.not_after_s
+            now_s > not_after_s
             or (left_bytes > 0) is not (regular.standing is _LEECHER)
             # Time has gone back, perhaps to before the certificate's.
             or (now_s < self._latest_s and now_s < regular.member.not_before_s)
             or not revocations.is_current(now_s)
-            or not pool.holds(index, regular.slot, regular.client)
+            or not pool.holds(index, regular.slot, client)
         ):
             return None
         if regular.cleared_by is not revocations.version:
@@ -108,11 +111,11 @@ class Announcer:
                 return None
             regular.cleared_by = revocations.version
         self._accounting.admitted_again(
-            regular, uploaded_bytes, downloaded_bytes, left_bytes, now_s
+            regular, (bucket, tag), uploaded_bytes, downloaded_bytes, left_bytes, now_s
         )
         plan = self._answers.plan(regular)
         turn = self._answers.next_turn(plan, now_s)
-        pool.refresh(index, regular.entry, int(now_s) + turn.lifetime_s)
+        pool.refresh(index, own[_ENTRY_AT:], int(now_s) + turn.lifetime_s)
         self._swarms.refreshed(regular.info_hash)
         return self._answers.by(plan, regular, turn)
 
@@ -160,25 +163,23 @@ class Announcer:
         numwant = request.numwant
         want = self._default_numwant if numwant is None else min(numwant, self._max_numwant)
         self._latest_s = max(self._latest_s, now_s)
+        session = Session.of(
+            owner,
+            info_hash,
+            request.key or request.peer_id,
+            roaming=member.info_hash is None,
+        )
         regular = Regular(
+            own=packed_own(member.not_after_s, client, session, entry),
             member=member,
-            not_after_s=member.not_after_s,
             roaming=member.info_hash is None,
             cleared_by=self._revocations.version,
-            info_hash=info_hash,
-            entry=entry,
+            info_hash=self._swarms.name(info_hash),
             family=family,
             want=want,
             kind=self._answers.kind(want, standing, family),
-            session=Session.of(
-                owner,
-                info_hash,
-                request.key or request.peer_id,
-                roaming=member.info_hash is None,
-            ),
             swarm=swarm,
             standing=standing,
-            client=client,
             pool=pool,
             index=index,
             slot=slot,

@@ -13,7 +13,7 @@ from client_lib.wire.announce import (
     encoded_pace,
 )
 from client_lib.wire.infohash import TruncatedInfoHash
-from tracker.accounting.regular import Regular
+from tracker.accounting.regular import OWN, Regular
 from tracker.swarms.handout import Pace, handout
 from tracker.swarms.peers import OWNER_BYTES, STANDINGS, Family, Standing
 from tracker.swarms.plan import Plan
@@ -24,6 +24,7 @@ from tracker.swarms.swarm import Others, Swarm, sample_beside
 _LEECHER = Standing.LEECHER
 _V4, _V6 = Family
 _TURNS = 256
+_ADDRESS_AT = OWN.size
 _MOST_PLANS = 32
 """Of a swarm: clients that vary what they want must not fill the memory."""
 
@@ -142,7 +143,7 @@ class Answers:
         peers, peers6 = (near, far) if regular.family is _V4 else (far, near)
         if plan.fleet is not None:
             peers, peers6 = plan.fleet[0] + peers, plan.fleet[1] + peers6
-        return form.filled(turn.encoded, regular.entry[:-2], peers, peers6)
+        return form.filled(turn.encoded, regular.own[_ADDRESS_AT:-2], peers, peers6)
 
     def _drawn(self, hurried: bool) -> Turn:
         turns = self._hurried if hurried else self._calm

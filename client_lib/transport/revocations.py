@@ -144,7 +144,8 @@ class RevocationFeed:
         self._note_age(clock())
 
     def _take(self, fresh: RevocationList) -> None:
-        self.list = self.version = fresh
+        self.list = fresh
+        self.version = object()  # not the list: who remembers a version must not keep a list alive
         self._good_until_s = fresh.next_update.timestamp() + self._grace_s
 
     def _note_failure(self, reason: str) -> None:

@@ -78,6 +78,7 @@ class Ledger:
     def admitted_again(
         self,
         regular: Regular,
+        session: tuple[int, bytes],
         uploaded_bytes: int,
         downloaded_bytes: int,
         left_bytes: int,
@@ -89,7 +90,7 @@ class Ledger:
         else:
             self._licences += 1
         progress = self._sessions.report(
-            regular.session, _NO_EVENT, uploaded_bytes, downloaded_bytes, left_bytes, now_s
+            session, _NO_EVENT, uploaded_bytes, downloaded_bytes, left_bytes, now_s
         )
         if progress is not None:
             member, address = regular.member, regular.address

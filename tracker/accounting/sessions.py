@@ -108,7 +108,7 @@ class Sessions:
 
     def report(
         self,
-        session: Session,
+        session: tuple[int, bytes],
         event: Event,
         uploaded: int,
         downloaded: int,
@@ -205,7 +205,7 @@ class Sessions:
         self._buckets[bucket] = bytearray(records)
 
     def _begin(
-        self, session: Session, event: Event, state: tuple[int, int, int], now: int
+        self, session: tuple[int, bytes], event: Event, state: tuple[int, int, int], now: int
     ) -> Progress | None:
         if event is _STOPPED:
             return None

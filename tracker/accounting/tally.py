@@ -19,12 +19,16 @@ class Accounting(Protocol):
     def admitted_again(
         self,
         regular: Regular,
+        session: tuple[int, bytes],
         uploaded_bytes: int,
         downloaded_bytes: int,
         left_bytes: int,
         now_s: float,
     ) -> None:
-        """`admitted`, for a client that is known, and whose announce has no event."""
+        """`admitted`, for a client that is known, and whose announce has no event.
+
+        `session` is a `sessions.Session`, as the tuple that it is.
+        """
 
     def refused(self, refusal: Refusal) -> None:
         """An announce was refused."""
@@ -46,6 +50,7 @@ class Tally:
     def admitted_again(
         self,
         regular: Regular,
+        session: tuple[int, bytes],
         uploaded_bytes: int,
         downloaded_bytes: int,
         left_bytes: int,

@@ -17,15 +17,18 @@ from tracker.serving.familiar import Familiars, Recurring
 from tracker.serving.head import MAX_HEAD_BYTES, HeadRefused, Heads, Sender, http_response
 from tracker.serving.patience import Patience
 from tracker.serving.reactor import READABLE, WRITABLE
+from tracker.serving.transfer import NOW, NOW_WITH_MORE, READ_BYTES, encoded_answer, received
 
-_READ_BYTES = 16_384
-_NOW = socket.MSG_DONTWAIT  # for each call: to make the socket non-blocking is a call more
-_NOW_WITH_MORE = _NOW | socket.MSG_MORE
 _UNSENT_BYTES = 65_536  # then a client that asks more has to read first
 _LINGER_S = 1.0
 _LINGER_BYTES = 65_536
-_OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
-_LAST_OK = _OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+class Sends(Protocol):
+    """Who has an answer to send."""
+
+    def send_now(self) -> None:
+        """Send what is to be sent, or as much as the client takes, and go on. Raises nothing."""
 
 
 class Room(Protocol):
@@ -54,8 +57,8 @@ class Room(Protocol):
     def is_busy(self, connection: "Connection") -> None:
         """It waits for its client no longer."""
 
-    def sends_later(self, connection: "Connection") -> bool:
-        """Call `connection.send_now` soon, together with others'; False if it has to do it."""
+    def sends_later(self, sender: Sends) -> bool:
+        """Call `sender.send_now` soon, together with others'; False if it has to do it."""
 
     def await_answer(self, connection: "Connection", waiting: Waiting, keep_alive: bool) -> bool:
         """Call `connection.answered` when it is there; False if too many wait already."""
@@ -147,6 +150,22 @@ class Connection:
         except Exception:
             self._failed()
 
+    def begin(self, received: bytes | None) -> None:
+        """Go on from what was received before there was a connection: see `parting.py`."""
+        try:
+            self._heard(received)
+        except OSError:
+            self._room.count("connection_broken")
+            self.close()
+        except Exception:
+            self._failed()
+
+    def part(self, unsent: bytes) -> None:
+        """Send the rest of an answer, and close."""
+        self.state = _PARTING
+        self._unsent = unsent
+        self.send_now()
+
     def stop(self) -> None:
         """Close as soon as an answer that is on its way has been sent."""
         if self._unsent and self.state is not _ANSWERING:
@@ -188,7 +207,9 @@ class Connection:
         self.close()
 
     def _read(self) -> None:
-        data = self._receive()
+        self._heard(self._receive())
+
+    def _heard(self, data: bytes | None) -> None:
         if data is None:
             self._wait_for_client(READABLE)
         elif not data:
@@ -207,10 +228,7 @@ class Connection:
 
     def _receive(self) -> bytes | None:
         """What the client has sent; nothing at the end, None if there is nothing now."""
-        try:
-            return self._socket.recv(_READ_BYTES, _NOW)
-        except BlockingIOError:
-            return None
+        return received(self._socket)
 
     def _answered_again(self, data: bytes) -> bool:
         """Answer one whole request that came before, but for its counters; False if it is none."""
@@ -220,11 +238,10 @@ class Connection:
         body = self._room.respond_again(*found)
         if body is None:
             return False
-        if found[0].keep_alive:
-            self._send(_OK % (len(body), body))
-        else:
+        keep_alive = found[0].keep_alive
+        if not keep_alive:
             self.state = _PARTING
-            self._send(_LAST_OK % (len(body), body))
+        self._send(encoded_answer(body, keep_alive=keep_alive))
         return True
 
     def _talk(self) -> None:
@@ -255,11 +272,9 @@ class Connection:
                     self.state, waiting = _ANSWERING, found
                     break
                 answered_bytes += len(found)
-                if keep_alive:
-                    answers.append(_OK % (len(found), found))
-                else:
+                answers.append(encoded_answer(found, keep_alive=keep_alive))
+                if not keep_alive:
                     self.state = _PARTING
-                    answers.append(_LAST_OK % (len(found), found))
             except HeadRefused as refused:
                 room.count(refused.count_as)
                 answers.append(self._refusal(refused.status, str(refused)))
@@ -311,7 +326,7 @@ class Connection:
         # The last answer waits for the end of the connection, which follows at once: one segment.
         last = self.state is _PARTING and not self._linger
         try:
-            sent_bytes = self._socket.send(self._unsent, _NOW_WITH_MORE if last else _NOW)
+            sent_bytes = self._socket.send(self._unsent, NOW_WITH_MORE if last else NOW)
         except BlockingIOError:
             return
         self._unsent = self._unsent[sent_bytes:] if sent_bytes < len(self._unsent) else b""
@@ -345,7 +360,7 @@ class Connection:
 
     def _swallow(self) -> None:
         try:
-            data = self._socket.recv(_READ_BYTES, _NOW)
+            data = self._socket.recv(READ_BYTES, NOW)
         except BlockingIOError:
             self._wait_for_client(READABLE)
             return

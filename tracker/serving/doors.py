@@ -9,8 +9,11 @@ from tracker.serving.connection import Connection, Room
 from tracker.serving.familiar import Familiars
 from tracker.serving.head import Heads
 from tracker.serving.listening import pack
+from tracker.serving.parting import Parting, last_answer
+from tracker.serving.reactor import READABLE
 from tracker.serving.sender import TrustedProxies, by_connection, by_proxy
 from tracker.serving.tls import TlsConnection
+from tracker.serving.transfer import received
 
 _CLIENTS_OF_PROXIES = 131_072
 _TORRENTS_OF_CLIENT = 8
@@ -23,8 +26,8 @@ class Door(Protocol):
 
     def receive(
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
-    ) -> Connection:
-        """Begin with a client whose socket was accepted from `host`.
+    ) -> Connection | None:
+        """Begin with a client whose socket was accepted from `host`; None if that was all.
 
         `host` is as `accept` tells it, empty on a Unix socket.
         """
@@ -47,7 +50,7 @@ class MutualTlsDoor:
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
     ) -> Connection:
         """Begin with the handshake."""
-        return TlsConnection(
+        connection = TlsConnection(
             accepted,
             self._heads,
             # Of its own: what it says holds for this certificate and this address.
@@ -56,6 +59,8 @@ class MutualTlsDoor:
             context=self._context,
             address=pack(family, host),
         )
+        connection.on_ready(READABLE)
+        return connection
 
 
 class PlainDoor:
@@ -70,12 +75,24 @@ class PlainDoor:
 
     def receive(
         self, accepted: socket.socket, family: socket.AddressFamily, host: str, room: Room
-    ) -> Connection:
+    ) -> Connection | None:
         """Begin with a proxy's request, or send the client away."""
-        connection = Connection(
-            accepted, self._heads, self._familiars, room, allowed_s=room.patience.head_s
-        )
         if family != socket.AF_UNIX and not self._trusted.trusts(host):
             room.count("untrusted_address")
+            connection = self._connection(accepted, room)
             connection.refuse(403, "this address is for trusted proxies")
+            return connection
+        request = received(accepted)
+        response = last_answer(request, self._familiars, room) if request else None
+        if response is not None:
+            parting = Parting(accepted, response, room, self._connection)
+            if not room.sends_later(parting):
+                parting.send_now()
+            return None
+        connection = self._connection(accepted, room)
+        connection.begin(request)
         return connection
+
+    def _connection(self, accepted: socket.socket, room: Room) -> Connection:
+        allowed_s = room.patience.head_s
+        return Connection(accepted, self._heads, self._familiars, room, allowed_s=allowed_s)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 import trio
 
-from tracker.serving.connection import Connection, State
+from tracker.serving.connection import Connection, Sends
 from tracker.serving.doors import Door
 from tracker.serving.exchange import Respond, RespondAgain, Waiting
 from tracker.serving.head import HeadRefused
@@ -50,7 +50,7 @@ class FrontEnd:
         self._max_connections = max_connections
         self._max_awaited = min(max_awaited, max_connections // 2)
         self._reactor = Reactor(finish=self._send_answers)
-        self._sending: list[Connection] = []
+        self._sending: list[Sends] = []
         self._waiting: dict[Connection, None] = {}
         self._open: set[Connection] = set()
         self._awaited = 0
@@ -112,14 +112,14 @@ class FrontEnd:
         """It waits for its client no longer."""
         self._waiting.pop(connection, None)
 
-    def sends_later(self, connection: Connection) -> bool:
-        """Call `connection.send_now` when everybody who was ready has been heard.
+    def sends_later(self, sender: Sends) -> bool:
+        """Call `sender.send_now` when everybody who was ready has been heard.
 
         In a row, answers cost 2 µs less each: the code of the kernel's TCP is in the CPU's caches,
         and a proxy that gets many of them is woken up once.
         """
         if self._reactor.is_serving:
-            self._sending.append(connection)
+            self._sending.append(sender)
             return True
         return False
 
@@ -165,8 +165,8 @@ class FrontEnd:
     def _send_answers(self) -> None:
         while self._sending:  # an answer that was sent may bring the next one to the same client
             sending, self._sending = self._sending, []
-            for connection in sending:
-                connection.send_now()
+            for sender in sending:
+                sender.send_now()
 
     def _open_doors(self, doors: Sequence[Door]) -> None:
         for door in doors:
@@ -211,12 +211,9 @@ class FrontEnd:
             return
         host = address[0] if isinstance(address, tuple) else ""
         try:
-            connection = door.receive(accepted, family, host, self)
+            door.receive(accepted, family, host, self)
         except OSError:  # gone between accept and here
             accepted.close()
-            return
-        if connection.state is State.TALKING:
-            connection.on_ready(READABLE)
 
     def _make_room(self) -> bool:
         """Cut the connection that has waited longest for its client, if one waits."""

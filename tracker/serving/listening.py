@@ -13,6 +13,26 @@ _BACKLOG = 4_096
 _UNIX = "unix:"
 
 
+class Listening(socket.socket):
+    """A listening socket that knows its family and type by heart.
+
+    `accept` asks for both each time, and `socket.socket` makes members of enumerations of what the
+    system says: 4 µs of a new connection's 70.
+    """
+
+    __slots__ = ("family", "type")
+
+    family: socket.AddressFamily
+    type: socket.SocketKind
+
+    def __init__(self, opened: socket.socket) -> None:
+        """Take over a socket, which must not be used any more."""
+        family, kind = opened.family, opened.type
+        super().__init__(family, kind, opened.proto, opened.detach())
+        self.family, self.type = family, kind
+        self.setblocking(False)
+
+
 async def open_plain_sockets(addresses: Sequence[str]) -> list[socket.socket]:
     """Listen where proxies connect: `HOST:PORT`, `[IPv6]:PORT` or `unix:/path`.
 
@@ -24,9 +44,10 @@ async def open_plain_sockets(addresses: Sequence[str]) -> list[socket.socket]:
             if address.startswith(_UNIX):
                 sockets.append(_listening_unix(Path(address.removeprefix(_UNIX))))
             else:
-                sockets += await open_sockets(
+                listening = await open_sockets(
                     *parse_address("plain_listen", address), clients_speak_first=True
                 )
+                sockets += map(Listening, listening)
     except BaseException:
         for opened in sockets:
             opened.close()

@@ -17,6 +17,7 @@ class Swarms:
     def __init__(self) -> None:
         """Start without any swarm."""
         self._swarms: dict[TruncatedInfoHash, Swarm] = {}
+        self._names: dict[TruncatedInfoHash, TruncatedInfoHash] = {}
         self._dirty: set[TruncatedInfoHash] = set()
         self.on_change: Callable[[TruncatedInfoHash], None] | None = None
         """Told of a swarm whose counts have changed, or that appeared or vanished.
@@ -57,6 +58,7 @@ class Swarms:
         swarm = self._swarms.get(info_hash)
         if swarm is None:
             swarm = self._swarms[info_hash] = Swarm()
+            self._names[info_hash] = info_hash
         changed = swarm.put(
             owner, client, entry, standing, limit=limit, deadline_s=deadline_s, now_s=now_s
         )
@@ -64,6 +66,10 @@ class Swarms:
         if changed and self.on_change is not None:
             self.on_change(info_hash)
         return swarm
+
+    def name(self, info_hash: TruncatedInfoHash) -> TruncatedInfoHash:
+        """The same info-hash, as the one object that stands for it here: in few lines of memory."""
+        return self._names.get(info_hash, info_hash)
 
     def refreshed(self, info_hash: TruncatedInfoHash) -> None:
         """Have a swarm in the next snapshot: one of its peers got more time, and nothing else."""
@@ -106,6 +112,7 @@ class Swarms:
             self._dirty.add(info_hash)
             return
         self._swarms[info_hash] = swarm
+        self._names[info_hash] = info_hash
         if self.on_change is not None:
             self.on_change(info_hash)
 
@@ -119,7 +126,7 @@ class Swarms:
 
     def _left(self, info_hash: TruncatedInfoHash, swarm: Swarm) -> None:
         if not len(swarm):
-            del self._swarms[info_hash]
+            del self._swarms[info_hash], self._names[info_hash]
         self._dirty.add(info_hash)
         if self.on_change is not None:
             self.on_change(info_hash)

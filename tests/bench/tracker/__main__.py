@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.report import FOLDER, Figure, figure, publish
-from tests.bench.tracker.memory import bytes_per_peer, microseconds_per_announce
+from tests.bench.tracker.memory import Announces, bytes_per_peer
 from tests.bench.tracker.peers import Crowd, crowd
 from tests.bench.tracker.servers import LOAD_CORE, Server, nginx, opentracker, our_tracker
 
 _HERE = Path(__file__).parent
 _OPENTRACKER = "opentracker new connection"
+_FEW_PEERS = 1_000
 _NGINX = "nginx+opentracker mTLS new connection"
 
 
@@ -100,7 +101,7 @@ def main() -> None:
         raise SystemExit("two cores are needed: one for the servers, one for the load")
     everyone = crowd(FOLDER / "tracker", swarms=chosen.swarms, peers_per_swarm=chosen.peers)
     figures = [
-        Figure("in memory: CPU per announce", microseconds_per_announce(everyone), "µs"),
+        *_in_memory(everyone),
         Figure(
             f"memory per peer at {chosen.million:,}", bytes_per_peer(chosen.million), "bytes", 200.0
         ),
@@ -108,6 +109,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-tracker-") as name:
         figures += _served(everyone, Load(everyone, chosen.connections), chosen, Path(name))
     publish("tracker", figures, against="peer")
+
+
+def _in_memory(everyone: Crowd) -> list[Figure]:
+    announces, all_peers = Announces(everyone), len(everyone.peers)
+    return [
+        Figure("in memory: CPU per announce", announces.parsed_us(), "µs"),
+        *(
+            Figure(
+                f"in memory: CPU per announce that came before, {peers:,} peers",
+                announces.recognised_us(peers),
+                "µs",
+            )
+            for peers in (min(_FEW_PEERS, all_peers), all_peers)
+        ),
+    ]
 
 
 def _served(everyone: Crowd, load: Load, chosen: argparse.Namespace, folder: Path) -> list[Figure]:

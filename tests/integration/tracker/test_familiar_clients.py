@@ -1,4 +1,4 @@
-"""Announces that came before, and a tracker that remembers none: nobody may see a difference."""
+"""A tracker that remembers announces and plans, and one that does not: nobody sees a difference."""
 
 import base64
 import contextlib
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+import trio
+import trio.testing
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from client_lib.wire.announce import AnnounceRequest, Event, PeerId
 from client_lib.wire.certificates import LicenceIdentity, SeederIdentity
 from client_lib.wire.infohash import TruncatedInfoHash
+from tests.integration.tracker.rig import PATIENCE_S
 from tests.pki import SwarmPki, licence_identity, utc_now
 from tracker.accounting.tally import Tally
 from tracker.announce import Announcer
@@ -23,7 +26,6 @@ from tracker.serving.doors import PlainDoor
 from tracker.serving.familiar import Familiar
 from tracker.serving.front_end import FrontEnd
 from tracker.serving.patience import Patience
-from tracker.serving.reactor import READABLE
 from tracker.serving.sender import TrustedProxies
 from tracker.swarms.handout import Pace
 from tracker.swarms.swarms import Swarms
@@ -59,6 +61,7 @@ class Tracker:
     """The plain front end and an announcer, on a clock of its own."""
 
     def __init__(self, *, remembers: bool) -> None:
+        self.remembers = remembers
         self.now_s = NOW_S
         self.revoked = Revoked()
         self.tally = Tally()
@@ -93,13 +96,16 @@ class Tracker:
 
     def ask(self, request: bytes) -> bytes:
         """All that comes back on a connection of its own."""
+        swarm = self.swarms.get(HASH)
+        if swarm is not None and not self.remembers:
+            swarm.plans.clear()
         ours, theirs = socket.socketpair()
         with ours:
             ours.sendall(request)
             ours.setblocking(False)
             connection = self.door.receive(theirs, socket.AF_UNIX, "", self.front_end)
-            connection.on_ready(READABLE)
-            connection.close()
+            if connection is not None:
+                connection.close()
             with contextlib.suppress(BlockingIOError, ConnectionResetError):
                 return ours.recv(1 << 16)
         return b""
@@ -223,6 +229,34 @@ def test_a_tracker_that_remembers_says_and_counts_what_one_says_that_does_not(
         assert dumps[0] == dumps[1]
 
 
+async def test_who_takes_its_last_answer_late_gets_all_of_it() -> None:
+    ours, theirs = socket.socketpair()
+    with trackers() as (tracker, _), ours:
+        asked = Ask(closing=True).raw
+        expected = [tracker.ask(asked) for _ in range(2)][1]
+        ours.sendall(asked)
+        theirs.setblocking(False)
+        earlier_bytes = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                earlier_bytes += theirs.send(bytes(4_096))
+        stop, received = trio.Event(), bytearray()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tracker.front_end.serve, [], stop)
+            await trio.testing.wait_all_tasks_blocked()
+            assert tracker.door.receive(theirs, socket.AF_UNIX, "", tracker.front_end) is None
+            assert tracker.recognised == 2
+            ours.setblocking(False)
+            reading = trio.socket.from_stdlib_socket(ours)
+            with trio.fail_after(PATIENCE_S):
+                while data := await reading.recv(1 << 16):
+                    received += data
+            stop.set()
+        assert received[:earlier_bytes].count(0) == earlier_bytes
+        assert len(received) == earlier_bytes + len(expected)
+        assert received[earlier_bytes:].startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 @pytest.mark.parametrize("order", range(6))
 def test_fields_in_any_order_are_recognised_when_they_come_again(order: int) -> None:
     with trackers() as (tracker, _):
@@ -236,6 +270,13 @@ def test_who_has_all_of_it_now_is_told_of_leechers_alone() -> None:
         for step in (Ask(), Ask(who=1), Ask(), Ask(counters=(0, 9, 0)), Ask(counters=(0, 9, 0))):
             assert both[0].ask(step.raw) == both[1].ask(step.raw)
         assert both[0].recognised == 2
+
+
+def test_who_comes_by_the_other_address_family_too_is_told_to_the_others() -> None:
+    with trackers() as both:
+        for step in (Ask(), Ask(who=1), Ask(), Ask(who=1, address="2001:db8::1"), Ask()):
+            assert both[0].ask(step.raw) == both[1].ask(step.raw)
+        assert b"6:peers618:" in both[0].ask(Ask().raw)
 
 
 def test_who_is_revoked_is_refused_at_the_next_announce() -> None:
