@@ -4,7 +4,7 @@ import math
 import random
 from array import array
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.spread import Customer, Spread, Tuning
@@ -203,7 +203,6 @@ def test_who_leaves_what_it_is_given_may_choose_itself() -> None:
     assert other.complete
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.data())
 def test_invariants_hold_whatever_customers_do(data: st.DataObject) -> None:
     pieces = data.draw(st.integers(1, 30), label="pieces")
@@ -239,7 +238,6 @@ def test_invariants_hold_whatever_customers_do(data: st.DataObject) -> None:
         assert abs(swarm.copies * pieces - sum(len(holds(c)) for c in customers)) < 1e-6
 
 
-@settings(deadline=None)
 @given(
     pieces=st.integers(8, 60), uplinks=st.lists(st.integers(1, 4), min_size=2, max_size=6),
     seed=st.integers(0, 999),
