@@ -94,11 +94,12 @@ class _OpenList:
 class _OpenDictionary:
     """A dictionary whose end has not been read; takes keys and values in turn."""
 
-    __slots__ = ("awaiting", "last_key", "value")
+    __slots__ = ("awaiting", "begin", "last_key", "value")
 
     def __init__(self) -> None:
         self.value: dict[bytes, Decoded] = {}
         self.last_key: bytes | None = None
+        self.begin = 0  # of the value behind the last key
         self.awaiting: bytes | None = None
 
     def add(self, value: Decoded, position: int) -> None:
@@ -112,6 +113,7 @@ class _OpenDictionary:
             what = "repeated" if value == self.last_key else "not in sorted order"
             raise BencodeError(f"dictionary key before byte {position} is {what}")
         self.last_key = self.awaiting = value
+        self.begin = position
 
     def close(self, position: int) -> Decoded:
         if self.awaiting is not None:
@@ -125,8 +127,11 @@ def decode(
     max_depth: int = MAX_DEPTH,
     max_bytes: int = MAX_BYTES,
     max_values: int = MAX_VALUES,
+    raw: dict[bytes, bytes] | None = None,
 ) -> Decoded:
     """Decode exactly one value, using all of `data`. Raises BencodeError.
+
+    If that is a dictionary, its values go into `raw` as they are encoded, by key.
 
     Linear in `len(data)` and without recursion. Refused: unsorted or repeated keys, leading
     zeros, `-0`, integers beyond signed 64 bits, more than `max_depth` nested lists and
@@ -155,7 +160,12 @@ def decode(
             raise BencodeError(f"more than {max_values} keys and values")
         if not containers:
             break
-        containers[-1].add(value, position)
+        container = containers[-1]
+        container.add(value, position)
+        if raw is not None and len(containers) == 1 and isinstance(container, _OpenDictionary):
+            key = container.last_key
+            if key is not None and container.awaiting is None:
+                raw[key] = data[container.begin : position]
     if position != len(data):
         raise BencodeError(f"{len(data) - position} bytes follow the value, from byte {position}")
     return value

@@ -95,8 +95,9 @@ class Metainfo:
 
         Raises MetainfoError. Costs up to half a second for the largest torrent that is taken.
         """
+        raw: dict[bytes, bytes] = {}
         try:
-            torrent = bencode.decode(data)
+            torrent = bencode.decode(data, raw=raw)
         except BencodeError as error:
             raise MetainfoError(f"not a torrent: {error}") from error
         if not isinstance(torrent, dict):
@@ -121,8 +122,8 @@ class Metainfo:
             files=files,
             piece_length_bytes=piece_length_bytes,
             ssl_cert=ssl_cert,
-            info=bencode.encode(info),  # the bytes that came: only canonical ones are decoded
-            piece_layers=bencode.encode(layers),
+            info=raw[b"info"],
+            piece_layers=raw.get(b"piece layers", bencode.encode({})),
             announce_tiers=parse_announce_keys(torrent),
             signatures=_parse_signatures(torrent.get(b"signatures", {})),
             web_seeds=parse_web_seed_keys(torrent),

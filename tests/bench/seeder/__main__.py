@@ -1,6 +1,7 @@
 """`make bench-seeder`: loading, publishing and serving, each against what others do.
 
-- **loading**: releases of 400 pieces, without payload, loaded by the shelf in a fresh process.
+- **loading**: releases of 400 pieces, without payload, loaded by the shelf in a fresh process;
+  against libtorrent, which starts each of them as a seed.
 - **publishing**: against `openssl dgst -sha256` on the same files, cached, one process a core; a
   new album against `cp`, `sync` and `openssl`, too.
 - **serving**: payload per CPU second of the peer port, for a libtorrent customer on the other core,
@@ -46,11 +47,22 @@ def main() -> None:
 
 
 def _loading(root: Path, runs: int, releases: int) -> list[Figure]:
-    measured = [loaded(root, releases, PIECES) for _ in range(runs)]
+    ours, theirs = [], []
+    for _ in range(runs):
+        ours.append(loaded(root, releases, PIECES))
+        theirs.append(loaded(root, releases, PIECES, by_libtorrent=True))
     return [
-        figure("memory per loaded release", [each["bytes"] / 1e3 for each in measured], "kB"),
-        figure("loads", [each["loads_s"] for each in measured], "1/s"),
-        figure("loads by CPU time", [each["loads_cpu_s"] for each in measured], "1/s"),
+        figure(
+            what,
+            [each[key] * scale for each in ours],
+            unit,
+            against=[each[key] * scale for each in theirs],
+        )
+        for what, key, scale, unit in (
+            ("memory per loaded release", "bytes", 1e-3, "kB"),
+            ("loads", "loads_s", 1, "1/s"),
+            ("loads by CPU time", "loads_cpu_s", 1, "1/s"),
+        )
     ]
 
 

@@ -1,4 +1,4 @@
-"""Releases without payload, loaded by the shelf of a fresh process."""
+"""Releases without payload, loaded by the shelf in a fresh process, and by libtorrent."""
 
 import gc
 import json
@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import libtorrent as lt
 import trio
 
+from client_lib.swarm.hardening import FFDHE2048_PEM
 from client_lib.wire import bencode
+from client_lib.wire.certificates import SeederIdentity
 from client_lib.wire.licensing_api import CatalogueEntry, CataloguePage
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.piece_layers import merkle_root, padding_hash
@@ -22,18 +25,21 @@ from seeder.node import Policy
 from seeder.origins.folder import FolderOrigin
 from seeder.piece_memory import PieceMemory
 from seeder.shelf import Shelf
-from tests.pki import SwarmPki, utc_now
+from tests.pki import Leaf, SwarmPki, utc_now
 
 TRACKS = 10
 _PIECE_BYTES = 256 << 10
 _FORMAT = AudioFormat("flac-16-44")
 
 
-def loaded(root: Path, releases: int, pieces: int) -> dict[str, float]:
+def loaded(
+    root: Path, releases: int, pieces: int, *, by_libtorrent: bool = False
+) -> dict[str, float]:
     """Bytes of memory per release, loads a second, and a second of CPU time."""
     if not root.exists():
         _make(root, releases, pieces)
-    script = "from tests.bench.seeder.loading import load; load()"
+    function = "load_by_libtorrent" if by_libtorrent else "load"
+    script = f"from tests.bench.seeder.loading import {function} as load; load()"
     output = subprocess.run(
         [sys.executable, "-c", script], input=str(root), text=True, check=True, capture_output=True
     )
@@ -45,6 +51,38 @@ def load() -> None:
     """Load all releases below the folder that standard input names, and print what it took."""
     root = Path(sys.stdin.read())
     print(json.dumps(trio.run(_load, root)))  # noqa: T201 - read by `loaded`
+
+
+def load_by_libtorrent() -> None:
+    """The same by a session: each torrent read, given its certificate, and started as a seed."""
+    root = Path(sys.stdin.read())
+    leaf = SwarmPki().issue(SeederIdentity("seeder-1"))
+    session = lt.session({"listen_interfaces": "127.0.0.1:0s", "enable_dht": False})
+    paths = sorted((root / "origin").glob("*.torrent"))
+    first = _start(session, paths.pop(), leaf)
+    gc.collect()
+    before_bytes, before_s, before_cpu_s = _rss_bytes(), time.monotonic(), time.process_time()
+    handles = [_start(session, path, leaf) for path in paths]
+    while not all(handle.status().is_seeding for handle in (first, handles[-1])):
+        time.sleep(0.001)
+    took_s, took_cpu_s = time.monotonic() - before_s, time.process_time() - before_cpu_s
+    measured = {
+        "bytes": (_rss_bytes() - before_bytes) / len(paths),
+        "loads_s": len(paths) / took_s,
+        "loads_cpu_s": len(paths) / took_cpu_s,
+    }
+    print(json.dumps(measured))  # noqa: T201 - read by `loaded`
+
+
+def _start(session: lt.session, path: Path, leaf: Leaf) -> lt.torrent_handle:
+    params = lt.load_torrent_buffer(path.read_bytes())
+    params.save_path = str(path.parent)
+    params.flags &= ~lt.torrent_flags.auto_managed
+    params.flags |= lt.torrent_flags.paused | lt.torrent_flags.seed_mode
+    handle = session.add_torrent(params)
+    handle.set_ssl_certificate_buffer(leaf.certificate_pem, leaf.key_pem, FFDHE2048_PEM)
+    handle.resume()
+    return handle
 
 
 async def _load(root: Path) -> dict[str, float]:

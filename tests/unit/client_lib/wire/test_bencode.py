@@ -17,11 +17,14 @@ def test_decoding_undoes_encoding(value: Decoded) -> None:
 @given(st.one_of(st.binary(max_size=60), values.flatmap(lambda value: damaged(encode(value)))))
 @example(b"d1:bi1e1:ai2ee")
 def test_whatever_is_accepted_has_no_other_spelling(data: bytes) -> None:
+    raw: dict[bytes, bytes] = {}
     try:
-        value = decode(data)
+        value = decode(data, raw=raw)
     except BencodeError:
         return
     assert encode(value) == data
+    entries = value if isinstance(value, dict) else {}
+    assert raw == {key: encode(each) for key, each in entries.items()}
 
 
 @pytest.mark.parametrize(
