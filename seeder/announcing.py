@@ -13,7 +13,8 @@ import trio
 
 from client_lib.errors import AnnounceError, AnnounceRefused, UnreachableError
 from client_lib.transport.http import HttpClient
-from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, Event, PeerId
+from client_lib.wire.announce import AnnounceRequest, Event, PeerId
+from client_lib.wire.announce_answer import AnnounceResponse
 from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from seeder.peers.swarm import Swarm
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-from client_lib.wire.announce import (
+from client_lib.wire.announce_answer import (
     ENTRY_BYTES_V4,
     ENTRY_BYTES_V6,
     NO_SOURCE,

@@ -9,7 +9,8 @@ from client_lib.durable import read_text
 from client_lib.errors import AnnounceRefused
 from client_lib.transport.http import open_http
 from client_lib.transport.tls import client_context
-from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, PeerId
+from client_lib.wire.announce import AnnounceRequest, PeerId
+from client_lib.wire.announce_answer import AnnounceResponse
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.licence import LicenceId
 from docs.demo.attacks import Impostor, Target, leech

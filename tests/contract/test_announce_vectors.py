@@ -16,7 +16,8 @@ import pytest
 import trio
 
 from client_lib.wire import bencode
-from client_lib.wire.announce import AnnounceFailure, AnnounceRequest, AnnounceResponse, Event, Peer
+from client_lib.wire.announce import AnnounceRequest, Event
+from client_lib.wire.announce_answer import AnnounceFailure, AnnounceResponse, Peer
 from client_lib.wire.infohash import TruncatedInfoHash
 from client_lib.wire.scrape import SwarmCounts, encode_scrape, parse_scrape
 

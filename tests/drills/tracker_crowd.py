@@ -11,7 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from client_lib.wire import certificates
-from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, PeerId
+from client_lib.wire.announce import AnnounceRequest, PeerId
+from client_lib.wire.announce_answer import AnnounceResponse
 from client_lib.wire.certificates import LicenceIdentity, SeederIdentity
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.licence import licence_id_from

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from client_lib.wire.announce import ResponseForm
+from client_lib.wire.announce_answer import ResponseForm
 from tracker.swarms.handout import Counts
 from tracker.swarms.pool import Pool
 

@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-from client_lib.wire.announce import ENTRY_BYTES_V4, ENTRY_BYTES_V6
+from client_lib.wire.announce_answer import ENTRY_BYTES_V4, ENTRY_BYTES_V6
 from tracker.swarms.handout import Counts
 from tracker.swarms.peers import OWNER_BYTES, STANDINGS, ClientTag, Family, Owner, Standing
 from tracker.swarms.plan import Plan

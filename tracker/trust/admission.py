@@ -11,7 +11,7 @@ from cryptography import x509
 
 from client_lib.errors import AnnounceRefused, CertificateError
 from client_lib.wire import certificates
-from client_lib.wire.announce import AnnounceFailure, Retry
+from client_lib.wire.announce_answer import AnnounceFailure, Retry
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.remembered import Remembered
 from tracker.swarms.peers import MAX_PEERS_OF_OWNER, OWNER_BYTES, Owner

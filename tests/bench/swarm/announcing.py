@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from client_lib.transport.tls import mutual_server_context
-from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, Event, Peer
+from client_lib.wire.announce import AnnounceRequest, Event
+from client_lib.wire.announce_answer import AnnounceResponse, Peer
 from client_lib.wire.infohash import TruncatedInfoHash
 from tests.bench.swarm.process import say_ready
 

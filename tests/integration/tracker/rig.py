@@ -15,7 +15,8 @@ from client_lib.errors import AnnounceRefused, UnreachableError
 from client_lib.transport.licensing_client import ConditionalAnswer
 from client_lib.transport.tls import client_context
 from client_lib.wire import certificates
-from client_lib.wire.announce import AnnounceRequest, AnnounceResponse, Event, PeerId
+from client_lib.wire.announce import AnnounceRequest, Event, PeerId
+from client_lib.wire.announce_answer import AnnounceResponse
 from client_lib.wire.certificates import HostIdentity, Identity, LicenceIdentity, SeederIdentity
 from client_lib.wire.crl import build_crl
 from client_lib.wire.infohash import TruncatedInfoHash

@@ -18,7 +18,7 @@ import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from client_lib.errors import AnnounceRefused, UsageError
-from client_lib.wire.announce import AnnounceResponse
+from client_lib.wire.announce_answer import AnnounceResponse
 from client_lib.wire.certificates import HostIdentity
 from tests.architecture.documents import ROOT
 from tests.integration.tracker.rig import (

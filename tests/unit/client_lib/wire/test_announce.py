@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 
 from client_lib.errors import AnnounceError, AnnounceRefused
 from client_lib.wire import bencode
-from client_lib.wire.announce import (
-    MAX_QUERY_BYTES,
-    AnnounceFailure,
-    AnnounceRequest,
-    AnnounceResponse,
-    Event,
-    Peer,
-    PeerId,
-)
+from client_lib.wire.announce import MAX_QUERY_BYTES, AnnounceRequest, Event, PeerId
+from client_lib.wire.announce_answer import AnnounceFailure, AnnounceResponse, Peer
 from client_lib.wire.infohash import TruncatedInfoHash
 from tests.unit.client_lib.wire.strategies import damaged
 
