@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,30 @@ _LOOKED_EVERY_S = 0.05
 
 def main(shelf: Path, folder: Path, address: str) -> None:
     """Add everything at once, and wait."""
-    pack: Any = PLAIN | {"listen_interfaces": f"{address}:{PEER_PORT}s"}
+    pack: Any = PLAIN | {
+        "listen_interfaces": f"{address}:{PEER_PORT}s",
+        "alert_mask": lt.alert.category_t.storage_notification,
+    }
     session = lt.session(pack)
     offer = json.loads((shelf / "offer.json").read_text())
-    waiting = [_add(session, shelf, folder, name, offer["url"]) for name in offer["names"]]
+    torrents = [_add(session, shelf, folder, name, offer["url"]) for name in offer["names"]]
+    waiting = torrents
     while waiting := [torrent for torrent in waiting if not torrent.status().is_seeding]:
         time.sleep(_LOOKED_EVERY_S)
+    _flush(session, torrents)
     os._exit(0)  # libtorrent 2.1.1 crashes when a session ends while it announces
+
+
+def _flush(session: lt.session, torrents: Sequence[lt.torrent_handle]) -> None:
+    """Wait until what was verified is written, too."""
+    unwritten = len(torrents)
+    for torrent in torrents:
+        torrent.flush_cache()
+    while unwritten > 0:
+        session.wait_for_alert(1000)
+        unwritten -= sum(
+            isinstance(alert, lt.cache_flushed_alert) for alert in session.pop_alerts()
+        )
 
 
 def _add(session: lt.session, shelf: Path, folder: Path, name: str, url: str) -> lt.torrent_handle:
