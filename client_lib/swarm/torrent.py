@@ -182,13 +182,19 @@ class Torrent:
 
         Pieces at seams wait until the piece behind them is there (`client_lib.swarm.seams`).
         """
-        there = self._handle.status().pieces
-        self._held_back |= {
-            p for p in self._seams if self._wanted_lengths[p] and not there[p] and not there[p + 1]
-        }
-        self._handle.prioritize_pieces([(piece, 0) for piece in self._held_back])
+        self._hold_back_seams()
         for url in urls:
             self._handle.add_url_seed(url)
+
+    def _hold_back_seams(self) -> None:
+        wanted, there = self._wanted_lengths, self._handle.status().pieces
+        self._held_back.clear()
+        self._held_back |= {
+            piece
+            for piece in self._seams
+            if wanted[piece] and wanted[piece + 1] and not there[piece] and not there[piece + 1]
+        }
+        self._handle.prioritize_pieces([(piece, 0) for piece in self._held_back])
 
     def drop_web_seeds(self) -> None:
         """Fetch from peers alone again."""
@@ -286,6 +292,10 @@ class Torrent:
                     self._handle.prioritize_pieces([(before, NORMAL)])
             case lt.read_piece_alert():
                 self.pieces.on_read(alert)
+            case lt.file_prio_alert():  # other files: libtorrent has set each piece's priority anew
+                self._held_back.clear()
+                if self._handle.url_seeds():
+                    self._hold_back_seams()
             case lt.save_resume_data_alert():
                 # Copied now: `params` lives in the alert, and reading it later is a crash.
                 have, unfinished = alert.params.have_pieces, alert.params.unfinished_pieces

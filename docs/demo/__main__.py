@@ -9,6 +9,7 @@ from typing import Annotated
 
 import trio
 from cyclopts import Parameter
+from ephemeral_port_reserve import reserve
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
@@ -22,7 +23,7 @@ from docs.demo.announces import try_another_id, try_revoked
 from docs.demo.attacks import Forger, Target, try_certificate, try_plain
 from docs.demo.customers import Customer, buy, download
 from docs.demo.result import CustomerResult, DemoResult, RefusedResult, ReleaseResult
-from docs.demo.services import DemoError, Network, command, free_port, open_network, run
+from docs.demo.services import DemoError, Network, command, open_network, run
 from docs.demo.shaping import CUSTOMER_UPLOAD_BYTES_S, SEEDER_UPLOAD_BYTES_S, in_words
 from docs.demo.tokens import bad_tokens, try_token
 
@@ -172,7 +173,7 @@ async def _attack(network: Network, buyers: list[Customer], scratch: Path) -> li
 @contextlib.asynccontextmanager
 async def _seeding_customer(network: Network, customer: Customer) -> AsyncIterator[int]:
     """A customer who goes on giving while the block lasts; yields the port."""
-    port = free_port()
+    port = reserve()
     line = command(
         *("albumswarm", "seed", "--data", customer.data, "--port", str(port), "--json"),
         *("--listen-host", "127.0.0.1"),

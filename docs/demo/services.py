@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -10,26 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
+from ephemeral_port_reserve import reserve
 
 from client_lib.durable import write_secret
 from client_lib.nursery import open_quiet_nursery
 
 STORE = "com.example.shop"
 TEST_STORE = "testshop"
-_START_S, _STOP_S = 30.0, 15.0
+_START_S, _STOP_S = 120.0, 15.0
 _BIN = Path(sys.executable).parent
 
 
 class DemoError(Exception):
     """The demo itself could not go on."""
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def command(name: str, *arguments: str | Path) -> list[str]:
@@ -94,12 +86,12 @@ class Network:
 async def open_network(root: Path, *, seeder_upload_bytes_s: int) -> AsyncIterator[Network]:
     """Found a store below `root` and run its services while the block lasts."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    licensing_port, tracker_port = free_port(), free_port()
+    licensing_port, tracker_port = reserve(), reserve()
     network = Network(
         root=root,
         licensing_url=f"https://localhost:{licensing_port}",
         tracker_url=f"https://localhost:{tracker_port}",
-        seeder_port=free_port(),
+        seeder_port=reserve(),
     )
     folder = network.licensing_data
     await run(

@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -23,11 +22,12 @@ from pathlib import Path
 
 import pytest
 import trio
+from ephemeral_port_reserve import reserve
 
 from tests.architecture.documents import ROOT, Block, blocks
+from tests.patience import PATIENCE_S
 
 _PORTS = ("8443", "8444", "8445", "6881", "9101")
-_RUN_S, _START_S = 120, 60
 
 
 def runnable(path: Path) -> list[Block]:
@@ -57,7 +57,7 @@ def test_readme_and_how_to_have_something_to_run() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 async def test_documented_commands_work(path: Path, tmp_path: Path) -> None:
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    ports = {port: str(reserve()) for port in _PORTS}
     printed = ""
     async with contextlib.AsyncExitStack() as stack:
         for block in runnable(path):
@@ -77,7 +77,7 @@ async def test_documented_commands_work(path: Path, tmp_path: Path) -> None:
 
 
 async def _run(script: str, folder: Path, where: str, exits: int) -> str:
-    with trio.fail_after(_RUN_S):
+    with trio.fail_after(PATIENCE_S):
         done = await trio.run_process(
             ["sh", "-eu", "-c", script],
             cwd=folder,
@@ -106,7 +106,7 @@ async def _serving(script: str, folder: Path, where: str) -> AsyncIterator[None]
     assert log is not None
     said = bytearray()
     try:
-        with trio.fail_after(_START_S):
+        with trio.fail_after(PATIENCE_S):
             while b'"serving"' not in said:
                 chunk = await log.receive_some()
                 assert chunk, f"{where}: it ended\n{said.decode()}"
@@ -115,7 +115,7 @@ async def _serving(script: str, folder: Path, where: str) -> AsyncIterator[None]
             nursery.start_soon(_drain, log, said)
             yield
             process.terminate()
-            with trio.fail_after(_START_S):
+            with trio.fail_after(PATIENCE_S):
                 ended = await process.wait()
             # One that a command of the page told to leave may be past listening to signals.
             left = ended == -signal.SIGTERM and b'"stopped"' in said
@@ -144,11 +144,3 @@ def _environment(folder: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {"PYTHONUTF8": "1", **kept, "PATH": path, "HOME": str(folder)}
-
-
-def _free_ports(count: int) -> list[str]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [str(probe.getsockname()[1]) for probe in probes]

@@ -20,6 +20,7 @@ from client_lib.wire.announce import AnnounceRequest, Event
 from client_lib.wire.announce_answer import AnnounceFailure, AnnounceResponse, Peer
 from client_lib.wire.infohash import TruncatedInfoHash
 from client_lib.wire.scrape import SwarmCounts, encode_scrape, parse_scrape
+from tests.patience import PATIENCE_S
 
 ALBUM_BYTES = 40_000
 INFO: bencode.Bencodable = {
@@ -136,7 +137,7 @@ def test_our_response_is_what_libtorrent_s_decoder_reads() -> None:
 async def test_libtorrent_s_announce_is_understood_and_understands_the_answer(
     tmp_path: Path,
 ) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         response = AnnounceResponse(1800, 300, 1, 1, PEERS)
         async with tracker_that_says(response.encode()) as (url, queries):
             with announcing_session(url, tmp_path) as alerts:
@@ -155,7 +156,7 @@ async def test_libtorrent_s_announce_is_understood_and_understands_the_answer(
 @pytest.mark.parametrize("retry_in", [5, None])
 async def test_libtorrent_shows_our_failure_reason(tmp_path: Path, retry_in: int | None) -> None:
     failure = AnnounceFailure("revoked: the licence was revoked", retry_in)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with tracker_that_says(failure.encode()) as (url, _):
             with announcing_session(url, tmp_path) as alerts:
                 error = await alerts.wait_for(lt.tracker_error_alert)
@@ -167,7 +168,7 @@ async def test_libtorrent_scrapes_beside_the_announce_url_and_reads_our_counts(
 ) -> None:
     info_hash = TruncatedInfoHash(hashlib.sha256(bencode.encode(INFO)).digest()[:20])
     answer = encode_scrape({info_hash: SwarmCounts(complete=7, downloaded=5, incomplete=3)})
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with tracker_that_says(answer) as (url, queries):
             with announcing_session(url, tmp_path) as alerts:
                 await alerts.wait_for(lt.tracker_announce_alert)
@@ -192,6 +193,6 @@ async def test_libtorrent_comes_back_after_the_interval_of_a_failure_and_else_la
                 (_, v2) = endpoint["info_hashes"]
                 return int(v2["next_announce"] - v2["min_announce"])  # POSIX seconds
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         assert await pause_s(AnnounceFailure("no-source: wait", 1, interval_s=30)) <= 31
         assert await pause_s(AnnounceFailure("no-source: wait", 1)) >= 1_799

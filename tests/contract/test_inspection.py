@@ -5,6 +5,7 @@ import trio
 from licensing.books.ledger import SqlLedger
 from licensing.books.sql import Snapshot
 from tests.contract.histories import NOW, ONE, live, redemption
+from tests.patience import PATIENCE_S
 
 
 async def test_inspection_sees_one_moment(empty_ledger: SqlLedger) -> None:
@@ -26,7 +27,7 @@ async def test_inspection_sees_one_moment(empty_ledger: SqlLedger) -> None:
         await ledger.redeem(redemption("meanwhile", ONE, first_licence=90), now=NOW)
         written.set()
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(write)
             before, after = await ledger.inspect(look)
@@ -46,7 +47,7 @@ async def test_long_inspection_ends_when_its_caller_is_cancelled(empty_ledger: S
                 begun += 1
             trio.from_thread.run_sync(scope.cancel)
 
-    with trio.fail_after(30), trio.CancelScope() as scope:
+    with trio.fail_after(PATIENCE_S), trio.CancelScope() as scope:
         await empty_ledger.inspect(look)
     assert scope.cancelled_caught
     assert begun

@@ -24,6 +24,7 @@ from licensing.ledger import (
 )
 from licensing.refusal import Refusal
 from tests.contract.leaves import IssuedCertificate, issue
+from tests.patience import PATIENCE_S
 
 NOW = dt.datetime(2026, 11, 21, 12, 0, 0, 123_000, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -126,7 +127,7 @@ async def test_one_of_64_racing_devices_gets_the_token(ledger: Ledger) -> None:
         except Refusal as refusal:
             outcomes.append(refusal.problem_type)
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             for number in range(64):
                 nursery.start_soon(race, number)
@@ -348,7 +349,7 @@ async def test_cancelled_caller_never_loses_a_write_that_was_handed_in(ledger: L
             nursery.start_soon(lambda: ledger.redeem(redemption(), now=NOW))
             await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         assert (await ledger.redeem(redemption(), now=NOW)).repeated
 
 

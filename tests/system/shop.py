@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 
 from docs.demo.customers import Customer, get_line
 from docs.demo.services import Network, run
+from tests.patience import PATIENCE_S
 
 RELEASE_ID, FORMAT = "rel-0001", "flac-16-44"
 RELEASE = f"{RELEASE_ID}.{FORMAT}"
@@ -64,6 +66,11 @@ class Get:
 
     async def wait_event(self, name: str, at_least: int = 0) -> dict[str, Any]:
         """Wait for an event; for `progress`, until so many bytes are verified."""
+        with trio.move_on_after(PATIENCE_S / 2):  # before the test does, which cannot say why
+            return await self._event(name, at_least)
+        pytest.fail(f"no {name} came after {self.events[-3:]}")
+
+    async def _event(self, name: str, at_least: int) -> dict[str, Any]:
         while True:
             for event in self.events[::-1]:
                 verified: int = event.get("verified_bytes", at_least)
@@ -79,17 +86,24 @@ class Get:
         return int(last["from_seeders_bytes"] + last["from_customers_bytes"])
 
     async def _read(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_errors)
+            await self._read_events()
+        await self.process.wait()
+        self._notify()
+
+    async def _read_events(self) -> None:
         assert self.process.stdout is not None
         pending = b""
         async for chunk in self.process.stdout:
             *lines, pending = (pending + chunk).split(b"\n")
             self.events += [json.loads(line) for line in lines]
             self._notify()
+
+    async def _read_errors(self) -> None:
         assert self.process.stderr is not None
         async for chunk in self.process.stderr:
             self.errors += chunk
-        await self.process.wait()
-        self._notify()
 
     def _notify(self) -> None:
         self.changed.set()

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from docs.demo.services import TEST_STORE, command, open_network, run
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki
 from tests.system.shop import write_album
 
@@ -16,7 +17,7 @@ _KEY = "--api-key-file"
 
 async def complaint(*line: str | Path, stdin: bytes = b"") -> tuple[int, str]:
     """Exit code and the one line on standard error."""
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         done = await trio.run_process(
             command(str(line[0]), *line[1:]),
             stdin=stdin,
@@ -108,7 +109,7 @@ async def test_a_customer_is_told_what_is_wrong_with_a_token_or_a_ca(tmp_path: P
     other_ca.write_text(SwarmPki().ca_pem)
     no_ca = tmp_path / "no-ca.pem"
     no_ca.write_text("hello")
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=0) as network:
             data = tmp_path / "customer"
             code, said = await complaint(

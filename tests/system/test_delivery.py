@@ -6,6 +6,7 @@ import trio
 
 from docs.demo.customers import buy
 from docs.demo.services import open_network, run
+from tests.patience import PATIENCE_S
 from tests.system.shop import RELEASE, digests, getting, publish, write_album
 
 MB = 1_000_000
@@ -17,7 +18,7 @@ async def test_a_large_album_with_hostile_names_arrives_byte_identical(tmp_path:
     album = write_album(tmp_path / "album", sizes)
     assert len(sizes) == 20
     assert sum(sizes.values()) >= 300 * MB
-    with trio.fail_after(120):
+    with trio.fail_after(PATIENCE_S):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=0) as network:
             await publish(network, album)
             customer = await buy(network, "björk", RELEASE)
@@ -35,7 +36,7 @@ async def test_a_large_album_with_hostile_names_arrives_byte_identical(tmp_path:
 async def test_a_killed_download_resumes_and_fetches_little_twice(tmp_path: Path) -> None:
     album = write_album(tmp_path / "album", {f"{n:02d}.flac": 6 * MB for n in range(10)})
     size = 60 * MB
-    with trio.fail_after(120):
+    with trio.fail_after(PATIENCE_S):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=6 * MB) as network:
             await publish(network, album)
             customer = await buy(network, "one", RELEASE)
@@ -53,7 +54,7 @@ async def test_a_killed_download_resumes_and_fetches_little_twice(tmp_path: Path
 async def test_a_licensing_outage_stops_no_licensed_download(tmp_path: Path) -> None:
     album = write_album(tmp_path / "album", {f"{n:02d}.flac": 4 * MB for n in range(10)})
     slowly = ("--download-limit", str(4 * MB))
-    with trio.fail_after(120):
+    with trio.fail_after(PATIENCE_S):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=0) as network:
             await publish(network, album)
             first, second = [await buy(network, name, RELEASE) for name in ("one", "two")]
@@ -71,7 +72,7 @@ async def test_a_licensing_outage_stops_no_licensed_download(tmp_path: Path) -> 
 
 async def test_a_single_of_one_file_arrives_without_an_extra_folder(tmp_path: Path) -> None:
     album = write_album(tmp_path / "album", {"Svefn-g-englar.flac": 3 * MB})
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=0) as network:
             await publish(network, album)
             customer = await buy(network, "one", RELEASE)

@@ -10,6 +10,7 @@ from docs.demo.customers import buy
 from docs.demo.services import open_network, run
 from seeder.control import Drain, Stay, ask_node
 from seeder.draining import DrainState
+from tests.patience import PATIENCE_S
 from tests.system.shop import RELEASE, digests, getting, publish, write_album
 from tests.system.test_fleet import another_node, uploaded_bytes
 
@@ -30,7 +31,7 @@ async def drain(data: Path) -> DrainState:
 async def test_a_node_drained_in_the_middle_hands_over_and_ends(tmp_path: Path) -> None:
     album = write_album(tmp_path / "album", {f"{n:02d}.flac": 3 * MB for n in range(5)})
     slowly = ("--download-limit", str(MB))
-    with trio.fail_after(240):
+    with trio.fail_after(PATIENCE_S):
         async with (
             open_network(tmp_path / "net", seeder_upload_bytes_s=4 * MB) as network,
             another_node(network, "seeder-2") as (second, second_data),
@@ -64,7 +65,7 @@ async def test_a_node_drained_in_the_middle_hands_over_and_ends(tmp_path: Path) 
 
 async def test_the_only_node_finishes_its_customer_and_ends(tmp_path: Path) -> None:
     album = write_album(tmp_path / "album", {"01.flac": 4 * MB, "02.flac": 4 * MB})
-    with trio.fail_after(240):
+    with trio.fail_after(PATIENCE_S):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=4 * MB) as network:
             await publish(network, album)
             early = await buy(network, "early", RELEASE)

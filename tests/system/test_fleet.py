@@ -11,6 +11,7 @@ from client_lib.durable import write_secret
 from docs.demo.customers import buy
 from docs.demo.services import Network, open_network, run, service
 from tests.integration.seeder.rig import eventually
+from tests.patience import PATIENCE_S
 from tests.system.shop import RELEASE, digests, getting, kill, publish, write_album
 
 MB = 1_000_000
@@ -38,7 +39,7 @@ def uploaded_bytes(data: Path) -> int:
 
 async def test_a_node_killed_in_the_middle_is_replaced_by_another(tmp_path: Path) -> None:
     album = write_album(tmp_path / "album", {f"{n:02d}.flac": 5 * MB for n in range(6)})
-    with trio.fail_after(120):
+    with trio.fail_after(PATIENCE_S):
         async with (
             open_network(tmp_path / "net", seeder_upload_bytes_s=4 * MB) as network,
             another_node(network, "seeder-2") as (second, second_data),
@@ -63,7 +64,7 @@ async def test_every_customer_of_a_flash_crowd_finishes_when_one_node_of_three_i
 ) -> None:
     album = write_album(tmp_path / "album", {f"{n:02d}.flac": 4 * MB for n in range(6)})
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(trio.fail_after(120))
+        stack.enter_context(trio.fail_after(PATIENCE_S))
         network = await stack.enter_async_context(
             open_network(tmp_path / "net", seeder_upload_bytes_s=2 * MB)
         )

@@ -10,6 +10,7 @@ from client_lib.console import print_text
 from docs.demo.customers import buy
 from docs.demo.services import open_network, run
 from tests.integration.seeder.rig import eventually
+from tests.patience import PATIENCE_S
 from tests.system.shop import FORMAT, digests, getting, publish, write_album
 
 MB = 1_000_000
@@ -26,7 +27,7 @@ async def test_a_revoked_customer_is_cut_and_its_neighbour_goes_on(tmp_path: Pat
         for n in (1, 2)
     }
     slowly = ("--download-limit", str(MB))
-    with trio.fail_after(240):
+    with trio.fail_after(PATIENCE_S):
         async with open_network(tmp_path / "net", seeder_upload_bytes_s=0) as network:
             for release_id, folder in albums.items():
                 await publish(network, folder, release_id)

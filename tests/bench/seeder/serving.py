@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ephemeral_port_reserve import reserve
+
 from client_lib.swarm.create import create_torrent
 from client_lib.wire.certificates import HostIdentity, Identity, SeederIdentity
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import TorrentName
 from tests.bench.seeder.publishing import make_album
-from tests.bench.tracker.servers import LOAD_CORE, SERVER_CORE, Server, free_port
+from tests.bench.tracker.servers import LOAD_CORE, SERVER_CORE, Server
 from tests.pki import SwarmPki, licence_identity
 
 NAME = TorrentName("rel-0001.flac-16-44")
@@ -138,7 +140,7 @@ class Rig:
 
     def by_nginx(self) -> Served:
         """Its files over HTTPS, one after another on one connection."""
-        port = free_port()
+        port = reserve()
         text = _NGINX.format(
             folder=self._root,
             address=SERVER,

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ephemeral_port_reserve import reserve
+
 from tests.bench.tracker.peers import Crowd
 
 SERVER_CORE = 0
@@ -65,18 +67,11 @@ class Server:
         return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
-
-
 @contextlib.contextmanager
 def our_tracker(crowd: Crowd, folder: Path) -> Iterator[tuple[Server, Server]]:
     """The tracker's two doors: plain HTTP for proxies, and mutual TLS."""
     folder.mkdir()
-    plain, tls = free_port(), free_port()
+    plain, tls = reserve(), reserve()
     command = (sys.executable, "-m", "tests.bench.tracker.server")
     arguments = (str(crowd.folder), str(tls), str(plain), str(folder / "tracker"))
     with _running((*command, *arguments), folder / "tracker.log", plain) as pid:
@@ -90,7 +85,7 @@ def opentracker(crowd: Crowd, folder: Path) -> Iterator[Server]:
     root.mkdir(mode=0o755)
     hashes = {peer.info_hash.truncated.hex() for peer in crowd.peers}
     (root / "whitelist").write_text("".join(f"{each}\n" for each in sorted(hashes)))
-    port = free_port()
+    port = reserve()
     command = [_installed("opentracker"), "-i", "127.0.0.1", "-p", str(port), "-P", str(port)]
     command += ["-d", str(root), "-w", "whitelist"]
     with _running(command, folder / "opentracker.log", port) as pid:
@@ -100,7 +95,7 @@ def opentracker(crowd: Crowd, folder: Path) -> Iterator[Server]:
 @contextlib.contextmanager
 def nginx(crowd: Crowd, folder: Path, upstream: Server) -> Iterator[Server]:
     """nginx that demands certificates of the swarm CA, in front of `upstream`."""
-    port = free_port()
+    port = reserve()
     text = _NGINX.format(
         folder=folder, port=port, upstream=upstream.port, host=crowd.host, ca=crowd.ca
     )

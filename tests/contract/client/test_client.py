@@ -32,6 +32,7 @@ from client_lib.download.disk.checksums import CHECKSUMS_FILE
 from client_lib.download.queueing.requests import Pause, Remove, Resume
 from client_lib.errors import DownloadError, LibraryInUse, LicenceRevoked, UsageError
 from tests.contract.client.shops import FAST, FILES, SLOW, Shop, shop
+from tests.patience import PATIENCE_S
 
 SIZE = sum(FILES.values())
 
@@ -44,7 +45,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @contextlib.asynccontextmanager
 async def customer(shop: Shop) -> AsyncIterator[tuple[Client, tuple[LicenceRecord, ...]]]:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with shop.open(shop.settings) as client:
             yield client, await client.redeem(shop.token)
 

@@ -22,6 +22,7 @@ from tests.contract.ledger.till import (
     refused,
     refused_as,
 )
+from tests.patience import PATIENCE_S
 
 
 async def test_credit_token_tops_up_once_however_often_it_is_redeemed(ledger: SqlLedger) -> None:
@@ -57,7 +58,7 @@ async def test_one_of_many_racing_devices_tops_up(ledger: SqlLedger) -> None:
         except Refusal as refusal:
             refusals.append(refusal.problem_type)
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             for number in range(16):
                 nursery.start_soon(race, f"device-{number}")

@@ -24,6 +24,7 @@ from tests.contract.ledger.till import (
     refused_as,
     release,
 )
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ async def test_racing_purchases_never_overdraw(ledger: SqlLedger) -> None:
         except Refusal as refusal:
             refusals.append(refusal.problem_type)
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             for number in range(len(names)):
                 nursery.start_soon(race, number)
@@ -180,7 +181,7 @@ async def test_racing_repetitions_are_one_purchase(ledger: SqlLedger) -> None:
     async def race() -> None:
         answers.append(await ledger.buy(order("k-1"), now=NOW))
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             for _ in range(16):
                 nursery.start_soon(race)

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 from cryptography import x509
+from ephemeral_port_reserve import reserve
 
 from client_lib.download import Client, ClientSettings, SessionSettings, open_client
 from client_lib.protection import Protection
@@ -134,13 +135,6 @@ class Shop:
         )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @dataclass(frozen=True)
 class Customer:
     client: Client
@@ -153,7 +147,7 @@ async def customer(
 ) -> AsyncIterator[Customer]:
     """A device of the shop; `folder` is kept from one time to the next."""
     folder.mkdir(exist_ok=True)
-    port = free_port()
+    port = reserve()
     async with https_server(shop.album.pki, folder, shop.answer) as server:
         settings = ClientSettings(
             data_folder=folder / "data",

@@ -19,6 +19,7 @@ from client_lib.errors import (
 from client_lib.wire.licensing_api import LicenceRecord
 from tests.integration.client.rig import SIZES, Album, Seed, seeding
 from tests.integration.client.shop import Customer, Shop, called_by, customer
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki
 
 TOTAL = sum(SIZES.values())
@@ -49,7 +50,7 @@ async def failure(who: Customer, licence: LicenceRecord, into: Path) -> Albumswa
 
 async def test_album_arrives_and_events_never_go_back(shop: Shop, tmp_path: Path) -> None:
     music = tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             seeding(shop.album, upload_bytes_s=1_000_000) as seed,
             customer(shop, tmp_path / "c") as who,
@@ -84,7 +85,7 @@ async def test_album_arrives_and_events_never_go_back(shop: Shop, tmp_path: Path
 
 async def test_damage_is_found_and_only_it_is_fetched_again(shop: Shop, tmp_path: Path) -> None:
     licence, music = shop.sell(), tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with customer(shop, tmp_path / "c") as who:
             async with seeding(shop.album) as seed:
                 await fetch(who, seed, [licence], music)
@@ -101,7 +102,7 @@ async def test_damage_is_found_and_only_it_is_fetched_again(shop: Shop, tmp_path
 
 async def test_deleted_album_is_fetched_again(shop: Shop, tmp_path: Path) -> None:
     licence, music = shop.sell(), tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with customer(shop, tmp_path / "c") as who:
             async with seeding(shop.album) as seed:
                 first = (await fetch(who, seed, [licence], music))[-1]
@@ -117,7 +118,7 @@ async def test_deleted_album_is_fetched_again(shop: Shop, tmp_path: Path) -> Non
 async def test_revoked_licence_fails_alone(shop: Shop, tmp_path: Path) -> None:
     good, revoked = shop.sell(1), shop.sell(2)
     shop.revoked.add(revoked.licence_id)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(shop.album) as seed, customer(shop, tmp_path / "c") as who:
             events = await fetch(who, seed, [revoked, good], tmp_path / "music")
             ends = {e.licence_id: e for e in events if isinstance(e, Failed | Finished)}
@@ -132,7 +133,7 @@ async def test_licensing_outage_stops_nobody_who_has_a_certificate(
     shop: Shop, tmp_path: Path
 ) -> None:
     licence = shop.sell()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with customer(shop, tmp_path / "c", patience_s=0.2) as who:
             error = await failure(who, licence, tmp_path / "music")  # nobody calls yet
             assert isinstance(error, DownloadError)
@@ -145,7 +146,7 @@ async def test_licensing_outage_stops_nobody_who_has_a_certificate(
 
 async def test_without_a_certificate_an_outage_is_told(shop: Shop, tmp_path: Path) -> None:
     licence = shop.sell()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with customer(shop, tmp_path / "c") as who:
             await who.client.redeem("a.b.c")
             shop.away = True
@@ -176,7 +177,7 @@ async def test_torrent_that_the_store_did_not_sign_for_us_is_not_touched(
         case _:
             torrent = b"garbage"
     shop.torrents[licence.licence_id] = torrent
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with customer(shop, tmp_path / "c") as who:
             error = await failure(who, licence, tmp_path / "music")
     assert isinstance(error, SignatureError | LicenceRefused) or wrong == "garbage"
@@ -189,7 +190,7 @@ async def test_unusable_partial_folder_fails_and_does_not_hang(shop: Shop, tmp_p
     partial = music / ".albumswarm" / f"{licence.name}.{licence.licence_id[:8]}"
     partial.mkdir(parents=True)
     (partial / "CD 2").write_text("a file where a folder should be")
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(shop.album) as seed, customer(shop, tmp_path / "c") as who:
             (*_, end) = await fetch(who, seed, [licence], music)
     assert isinstance(end, Failed)
@@ -199,7 +200,7 @@ async def test_unusable_partial_folder_fails_and_does_not_hang(shop: Shop, tmp_p
 
 async def test_stopped_download_keeps_what_it_has(shop: Shop, tmp_path: Path) -> None:
     licence, music = shop.sell(), tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             seeding(shop.album, upload_bytes_s=600_000) as seed,
             customer(shop, tmp_path / "c") as who,
@@ -225,7 +226,7 @@ async def test_stopped_download_keeps_what_it_has(shop: Shop, tmp_path: Path) ->
 
 async def test_one_library_downloads_once_at_a_time(shop: Shop, tmp_path: Path) -> None:
     licence, music = shop.sell(), tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             customer(shop, tmp_path / "c") as who,
             who.client.download([licence], into=music),

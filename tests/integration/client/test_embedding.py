@@ -21,6 +21,7 @@ from client_lib.wire.licensing_api import (
 from client_lib.wire.money import Money
 from tests.architecture.documents import ROOT
 from tests.integration.client.market import Market, market
+from tests.patience import PATIENCE_S
 from tests.unit.client_lib.cli.json_lines import require_answer, require_event
 from tests.unit.client_lib.transport.https_server import Request, http, https_server
 
@@ -44,7 +45,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Market]:
 
 async def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[bytes]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         return await trio.run_process(
             command,
             cwd=folder,

@@ -11,6 +11,7 @@ from client_lib.download import Passphrase, PassphraseProtection
 from client_lib.errors import UsageError
 from tests.integration.client.rig import HOST, NAME, Album, seeding
 from tests.integration.client.shop import Shop, customer
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def fetch_with_plain_libtorrent(exported: Path, into: Path, seeder_port: int) ->
 
 async def test_plain_libtorrent_joins_with_what_was_exported(shop: Shop, tmp_path: Path) -> None:
     licence = shop.sell()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(shop.album) as seed, customer(shop, tmp_path / "c") as who:
             folder = await who.client.export(licence, tmp_path / "out")
             assert folder == tmp_path / "out" / NAME
@@ -63,7 +64,7 @@ async def test_export_overwrites_nothing_and_leaves_nothing_half(
     shop: Shop, tmp_path: Path
 ) -> None:
     licence, out = shop.sell(), tmp_path / "out"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with customer(shop, tmp_path / "c") as who:
             (out / NAME).mkdir(parents=True)
             (out / NAME / "mine.txt").write_text("mine")
@@ -74,7 +75,7 @@ async def test_export_overwrites_nothing_and_leaves_nothing_half(
 
 async def test_protected_device_exports_a_key_that_opens(shop: Shop, tmp_path: Path) -> None:
     licence = shop.sell()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         protection = PassphraseProtection(Passphrase(b"correct horse"))
         async with customer(shop, tmp_path / "c", secrets=protection) as who:
             folder = await who.client.export(licence, tmp_path / "out")

@@ -21,6 +21,7 @@ from client_lib.swarm.session import PortMapping, open_session
 from client_lib.swarm.status import Phase
 from tests.integration.client.market import market
 from tests.integration.client.rig import HOST, Album, seeding, settings
+from tests.patience import PATIENCE_S
 
 FILES = {"01 one.flac": 400_000, "02 two.flac": 300_000}
 TOTAL = sum(FILES.values())
@@ -29,7 +30,7 @@ TOTAL = sum(FILES.values())
 async def test_without_upload_no_byte_leaves_and_downloads_go_on(tmp_path: Path) -> None:
     album = Album(tmp_path / "origin")
     silent = dataclasses.replace(settings(), upload=False)
-    with trio.fail_after(40):
+    with trio.fail_after(PATIENCE_S):
         async with (
             seeding(album, upload_bytes_s=400_000) as seed,
             open_session(silent) as metered,
@@ -65,7 +66,7 @@ async def test_without_upload_no_byte_leaves_and_downloads_go_on(tmp_path: Path)
 
 
 async def test_album_is_given_until_its_goal_and_both_ends_count(tmp_path: Path) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with market(tmp_path / "market", [FILES]) as shop:
             folder = tmp_path / "one"
             goal = SeedingGoal(seconds=0.3)
@@ -92,7 +93,7 @@ async def test_album_is_given_until_its_goal_and_both_ends_count(tmp_path: Path)
 
 async def test_ledger_is_written_while_a_download_runs(tmp_path: Path) -> None:
     """So a SIGKILL costs what the last seconds brought, and no more."""
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             market(tmp_path / "market", [FILES], upload_bytes_s=100_000) as shop,
             shop.customer(tmp_path / "one") as client,
@@ -114,7 +115,7 @@ def test_port_mapping_reaches_libtorrent() -> None:
 
 
 async def test_without_port_mapping_no_router_is_asked() -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with open_session(settings()) as session:
             native = session._session.get_settings()
             assert not native["enable_upnp"]

@@ -25,6 +25,7 @@ from client_lib.download.queueing.requests import Move, Pause, Remove, Resume
 from client_lib.errors import DownloadError, UsageError
 from client_lib.wire.licensing_api import LicenceRecord
 from tests.integration.client.market import Market, market, small_albums
+from tests.patience import PATIENCE_S
 
 SLOW = 250_000  # bytes/s: nothing of a megabyte is there before the test has acted
 
@@ -64,7 +65,7 @@ def has(market: Market, music: Path, number: int, *, files: list[str] | None = N
 
 async def test_a_discography_arrives_in_order_with_a_summary(shop: Market, tmp_path: Path) -> None:
     music = tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             shop.customer(tmp_path, concurrent_albums=1) as client,
             client.download(shop.licences, into=music) as job,
@@ -86,7 +87,7 @@ async def test_the_next_run_goes_on_in_order_and_hashes_nothing_again(
     shop: Market, tmp_path: Path
 ) -> None:
     music = tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with shop.customer(tmp_path, concurrent_albums=1) as client:
             async with client.download(shop.licences, into=music) as job:
                 await until(job, Finished, shop.licences[1])
@@ -110,7 +111,7 @@ async def test_the_next_run_goes_on_in_order_and_hashes_nothing_again(
 async def test_one_failing_album_never_stops_the_rest(shop: Market, tmp_path: Path) -> None:
     bad = shop.licences[1]
     shop.shop.torrents[bad.licence_id] = b"garbage"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             shop.customer(tmp_path) as client,
             client.download(shop.licences, into=tmp_path / "music") as job,
@@ -132,7 +133,7 @@ async def test_paused_album_stays_paused_over_runs_and_costs_nothing(
     slow: Market, tmp_path: Path
 ) -> None:
     first, music = slow.licences[0], tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with slow.customer(tmp_path, concurrent_albums=1) as client:
             async with client.download([first], into=music) as job:
                 async for event in job.events():
@@ -157,7 +158,7 @@ async def test_paused_album_stays_paused_over_runs_and_costs_nothing(
 
 async def test_totals_never_go_back_over_a_pause(slow: Market, tmp_path: Path) -> None:
     first = slow.licences[0]
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path) as client,
             client.download([first], into=tmp_path / "music") as job,
@@ -178,7 +179,7 @@ async def test_totals_never_go_back_over_a_pause(slow: Market, tmp_path: Path) -
 
 async def test_moved_and_prioritised_albums_come_when_asked(slow: Market, tmp_path: Path) -> None:
     one, two, three = slow.licences
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path, concurrent_albums=1) as client,
             client.download(slow.licences, into=tmp_path / "music") as job,
@@ -197,7 +198,7 @@ async def test_moved_and_prioritised_albums_come_when_asked(slow: Market, tmp_pa
 
 async def test_smallest_first(tmp_path: Path) -> None:
     sizes = [{"a.flac": size, "b.jpg": 9} for size in (500_000, 100_000, 300_000)]
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             market(tmp_path / "market", sizes) as shop,
             shop.customer(tmp_path, concurrent_albums=1) as client,
@@ -214,7 +215,7 @@ async def test_cancelled_album_keeps_or_loses_its_partial_files(
 ) -> None:
     one, two, three = slow.licences
     music = tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path, concurrent_albums=2) as client,
             client.download(slow.licences, into=music) as job,
@@ -245,7 +246,7 @@ async def test_chosen_files_make_an_album_and_more_may_be_chosen_later(
 ) -> None:
     one, music = slow.licences[0], tmp_path / "music"
     slow.limit_seeder(0)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with slow.customer(tmp_path) as client:
             async with client.download([one], into=music, files=["02*"]) as job:
                 (end,) = await job.result()
@@ -264,7 +265,7 @@ async def test_chosen_files_make_an_album_and_more_may_be_chosen_later(
 
 async def test_files_may_be_chosen_while_an_album_comes(slow: Market, tmp_path: Path) -> None:
     one, music = slow.licences[0], tmp_path / "music"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path) as client,
             client.download([one], into=music) as job,
@@ -281,7 +282,7 @@ async def test_files_may_be_chosen_while_an_album_comes(slow: Market, tmp_path: 
 
 
 async def test_albums_are_added_to_a_running_job(shop: Market, tmp_path: Path) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             shop.customer(tmp_path) as client,
             client.download(shop.licences[:2], into=tmp_path / "music") as job,
@@ -297,7 +298,7 @@ async def test_a_failed_album_may_be_tried_again_in_the_job(shop: Market, tmp_pa
     bad, other = shop.licences[0], shop.licences[1]
     good = shop.shop.torrents[bad.licence_id]
     shop.shop.torrents[bad.licence_id] = b"garbage"
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             shop.customer(tmp_path) as client,
             client.download([bad, other], into=tmp_path / "music") as job,
@@ -312,7 +313,7 @@ async def test_a_failed_album_may_be_tried_again_in_the_job(shop: Market, tmp_pa
 async def test_limits_hold_at_once(slow: Market, tmp_path: Path) -> None:
     one = slow.licences[0]
     slow.limit_seeder(0)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path) as client,
             client.download([one], into=tmp_path / "music") as job,
@@ -332,7 +333,7 @@ async def test_limits_hold_at_once(slow: Market, tmp_path: Path) -> None:
 
 async def test_another_command_steers_the_running_download(slow: Market, tmp_path: Path) -> None:
     one, two, three = slow.licences
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path, concurrent_albums=1) as client,
             client.download(slow.licences, into=tmp_path / "music") as job,
@@ -361,7 +362,7 @@ async def test_the_queue_is_changed_here_when_nobody_downloads(
     async with shop.customer(tmp_path) as client:
         async with client.download([one, two], into=tmp_path / "music") as job:
             await job.pause()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             await client.change_queue(Remove((one.licence_id,)))
             await client.change_queue(Resume((two.licence_id, one.licence_id)))
         (entry,) = await client.queue()
@@ -369,7 +370,7 @@ async def test_the_queue_is_changed_here_when_nobody_downloads(
 
 
 async def test_leaving_stops_promptly_and_keeps_partials(tmp_path: Path) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             market(tmp_path / "market", small_albums(12), upload_bytes_s=100_000) as shop,
             shop.customer(tmp_path, concurrent_albums=12) as client,

@@ -13,6 +13,7 @@ from client_lib.download import Client, FileState, Finished, Progress, Started, 
 from client_lib.errors import UsageError
 from client_lib.wire.licensing_api import LicenceRecord
 from tests.integration.client.market import market
+from tests.patience import PATIENCE_S
 
 BIG = 1_200_001
 FILES = {"01.flac": BIG, "02.flac": 300_000, "CD 2/03.flac": 200_001, "empty": 0, "folder.jpg": 5}
@@ -39,7 +40,7 @@ def damage(file: Path, *at: int) -> None:
 
 
 async def test_checksums_are_beside_the_album_and_hold(tmp_path: Path) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             market(tmp_path / "m", [FILES]) as shop,
             shop.customer(tmp_path / "c") as client,
@@ -60,7 +61,7 @@ async def test_checksums_are_beside_the_album_and_hold(tmp_path: Path) -> None:
 async def test_repair_fetches_damaged_pieces_only_and_leaves_the_customers_files(
     tmp_path: Path,
 ) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             market(tmp_path / "m", [FILES]) as shop,
             shop.customer(tmp_path / "c") as client,
@@ -107,7 +108,7 @@ async def test_repair_fetches_damaged_pieces_only_and_leaves_the_customers_files
 
 
 async def test_get_mends_what_verify_found_and_then_gives_the_whole(tmp_path: Path) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             market(tmp_path / "m", [FILES]) as shop,
             shop.customer(tmp_path / "c") as client,
@@ -131,7 +132,7 @@ async def test_get_mends_what_verify_found_and_then_gives_the_whole(tmp_path: Pa
 async def test_files_that_were_put_in_place_before_a_crash_are_not_fetched_again(
     tmp_path: Path,
 ) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             market(tmp_path / "m", [FILES]) as shop,
             shop.customer(tmp_path / "c") as client,
@@ -150,7 +151,7 @@ async def test_files_that_were_put_in_place_before_a_crash_are_not_fetched_again
 async def test_second_edition_fetches_only_what_is_new(tmp_path: Path) -> None:
     editions = [FILES, {"a1.flac": BIG, "a2.flac": 300_000, "bonus.flac": 250_000}]
     same = {"a1.flac": "01.flac", "a2.flac": "02.flac"}
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             market(tmp_path / "m", editions, same={1: same}) as shop,
             shop.customer(tmp_path / "c") as client,
@@ -174,7 +175,7 @@ async def test_folder_template_of_the_settings_is_used(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no field"):
             async with shop.customer(tmp_path / "c", folder_template="{nothing}"):
                 raise AssertionError("open")
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             async with shop.customer(
                 tmp_path / "c", folder_template="{format}/{release_id}", checksums=False
             ) as client:
@@ -190,7 +191,7 @@ async def test_command_finds_and_mends(tmp_path: Path) -> None:
         done = await trio.run_process(command, capture_stdout=True, check=False)
         return done.returncode, done.stdout.decode()
 
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with market(tmp_path / "m", [FILES]) as shop:
             async with shop.customer(tmp_path / "c") as client:
                 (licence,) = await client.redeem("a.b.c")

@@ -17,6 +17,7 @@ from client_lib.swarm.settings import SessionSettings
 from client_lib.swarm.status import Phase
 from client_lib.wire.certificates import HostIdentity, SignerIdentity
 from tests.integration.client.rig import HOST, NAME, SIZES, Album, seeding, settings, until_bytes
+from tests.patience import PATIENCE_S
 from tests.pki import Leaf, SwarmPki, licence_identity, utc_now
 
 TOTAL = sum(SIZES.values())
@@ -28,7 +29,7 @@ def album(tmp_path: Path) -> Album:
 
 
 async def test_licensed_peer_gets_the_album_from_the_seeder(album: Album, tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album) as seed, open_session(settings()) as session:
             torrent = await session.add(album.add(tmp_path / "a", album.licence()))
             torrent.connect(HOST, seed.port)
@@ -48,7 +49,7 @@ async def test_licensed_peer_gets_the_album_from_the_seeder(album: Album, tmp_pa
 
 
 async def test_customers_give_to_each_other(album: Album, tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with open_session(settings()) as first, open_session(settings()) as second:
             async with seeding(album) as seed:
                 giver = await first.add(album.add(tmp_path / "a", album.licence(1)))
@@ -65,7 +66,7 @@ async def test_customers_give_to_each_other(album: Album, tmp_path: Path) -> Non
 async def test_files_arrive_under_the_names_we_choose(album: Album, tmp_path: Path) -> None:
     """libtorrent counts padding between files: a name must not slip to its neighbour."""
     paths = [f"Artist/{number} – {len(path)}" for number, path in enumerate(album.paths)]
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album) as seed, open_session(settings()) as session:
             torrent = await session.add(album.add(tmp_path / "a", album.licence(), paths=paths))
             torrent.connect(HOST, seed.port)
@@ -92,7 +93,7 @@ STRANGERS: dict[str, Stranger] = {
 @pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
 async def test_stranger_gets_nothing(album: Album, tmp_path: Path, stranger: Stranger) -> None:
     """Side by side with a licensed peer, whose success says that there was time enough."""
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             seeding(album) as seed,
             open_session(settings()) as outside,
@@ -114,7 +115,7 @@ async def test_stranger_gets_nothing(album: Album, tmp_path: Path, stranger: Str
 
 async def test_plain_peer_without_tls_gets_not_even_a_handshake(album: Album) -> None:
     hello = b"\x13BitTorrent protocol" + bytes(8) + album.info_hash.truncated + b"-XX0000-" * 2
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album) as seed:
             stream = await trio.open_tcp_stream(HOST, seed.port)
             async with stream:
@@ -131,7 +132,7 @@ async def test_plain_peer_without_tls_gets_not_even_a_handshake(album: Album) ->
 
 
 async def test_renewed_certificate_opens_a_running_torrent(album: Album, tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album) as seed, open_session(settings()) as session:
             expired = album.pki.expired(licence_identity(NAME, album.metainfo.info))
             torrent = await session.add(album.add(tmp_path / "a", expired))
@@ -155,7 +156,7 @@ async def test_renewed_certificate_opens_a_running_torrent(album: Album, tmp_pat
 
 async def test_interrupted_download_needs_only_the_rest(album: Album, tmp_path: Path) -> None:
     where, leaf = tmp_path / "a", album.licence()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album, upload_bytes_s=600_000) as seed:
             async with open_session(settings()) as session:
                 torrent = await session.add(album.add(where, leaf))
@@ -185,7 +186,7 @@ async def test_interrupted_download_needs_only_the_rest(album: Album, tmp_path: 
 
 async def test_resume_point_without_its_files_claims_nothing(album: Album, tmp_path: Path) -> None:
     leaf = album.licence()
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album) as seed, open_session(settings()) as session:
             torrent = await session.add(album.add(tmp_path / "a", leaf))
             torrent.connect(HOST, seed.port)
@@ -202,7 +203,7 @@ async def test_resume_point_without_its_files_claims_nothing(album: Album, tmp_p
 
 
 async def test_files_moved_by_us_stay_in_the_swarm(album: Album, tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             open_session(settings(upload_bytes_s=600_000)) as first,
             open_session(settings()) as second,
@@ -230,7 +231,7 @@ async def test_files_moved_by_us_stay_in_the_swarm(album: Album, tmp_path: Path)
 
 async def test_damaged_copy_is_noticed_and_fetched_again(album: Album, tmp_path: Path) -> None:
     where = tmp_path / "a"
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album) as seed, open_session(settings()) as session:
             torrent = await session.add(album.add(where, album.licence()))
             torrent.connect(HOST, seed.port)
@@ -252,14 +253,14 @@ async def test_a_taken_port_is_passed_over() -> None:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             async with open_session(SessionSettings(listen_port=port, listen_host=HOST)) as session:
                 assert session.listen_port not in (0, port)
 
 
 async def test_address_that_is_not_ours_is_one_clear_error() -> None:
     chosen = SessionSettings(listen_port=0, listen_host="192.0.2.1")
-    with trio.fail_after(30), pytest.raises(StorageError, match=r"on 192\.0\.2\.1:0"):
+    with trio.fail_after(PATIENCE_S), pytest.raises(StorageError, match=r"on 192\.0\.2\.1:0"):
         async with open_session(chosen):
             raise AssertionError("listening")
 
@@ -289,7 +290,7 @@ async def test_folder_that_cannot_be_read_is_an_error_that_names_it(
     what = album.add(where, album.licence(), complete=complete)
     (where / "01 Überraschung.flac").mkdir(parents=True)  # a folder where a file should be
     (where / "CD 2").write_text("a file where a folder should be")
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with open_session(settings()) as session, seeding(album) as seed:
             torrent = await session.add(what)
             torrent.connect(HOST, seed.port)
@@ -302,7 +303,7 @@ async def test_folder_that_cannot_be_read_is_an_error_that_names_it(
 
 
 async def test_same_release_twice_in_a_session_is_refused(album: Album, tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with open_session(settings()) as session:
             await session.add(album.add(tmp_path / "a", album.licence(1)))
             with pytest.raises(DownloadError, match="in the session already"):
@@ -312,7 +313,7 @@ async def test_same_release_twice_in_a_session_is_refused(album: Album, tmp_path
 @pytest.mark.parametrize("torrent", [b"", b"de", b"d4:infodee", b"garbage"])
 async def test_garbage_is_no_torrent(torrent: bytes, album: Album, tmp_path: Path) -> None:
     leaf = album.licence()
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with open_session(settings()) as session:
             what = album.add(tmp_path / "a", leaf)
             with pytest.raises(MetainfoError):
@@ -322,7 +323,7 @@ async def test_garbage_is_no_torrent(torrent: bytes, album: Album, tmp_path: Pat
 async def test_removed_torrent_can_come_back_and_late_alerts_do_no_harm(
     album: Album, tmp_path: Path
 ) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album) as seed, open_session(settings()) as session:
             for _ in range(5):
                 torrent = await session.add(album.add(tmp_path / "a", album.licence()))
@@ -337,7 +338,7 @@ async def test_removed_torrent_can_come_back_and_late_alerts_do_no_harm(
 
 
 async def test_paused_torrent_rests_and_resumes(album: Album, tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with seeding(album) as seed, open_session(settings()) as session:
             torrent = await session.add(album.add(tmp_path / "a", album.licence()))
             torrent.pause()
@@ -349,7 +350,7 @@ async def test_paused_torrent_rests_and_resumes(album: Album, tmp_path: Path) ->
 
 
 async def test_peers_are_called_anew_and_counts_go_on(album: Album, tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             seeding(album, upload_bytes_s=600_000) as seed,
             open_session(settings()) as session,
@@ -385,7 +386,7 @@ async def test_a_torrent_that_was_left_stays_until_its_tracker_has_answered(
         assert again is not torrent
         back.set()
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             serve = functools.partial(trio.serve_tcp, host=HOST)
             (listener,) = await nursery.start(serve, say_nothing, 0)

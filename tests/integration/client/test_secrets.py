@@ -12,6 +12,7 @@ import trio
 
 from tests.integration.client.rig import NAME, Album
 from tests.integration.client.shop import Shop
+from tests.patience import PATIENCE_S
 from tests.unit.client_lib.transport.https_server import HttpsServer, https_server
 
 TOKEN = "eyJhbGciOiJFZERTQSJ9.c3RvcmUtdG9rZW4.c2lnbmF0dXJl"
@@ -75,7 +76,7 @@ async def test_no_command_says_a_secret(tmp_path: Path) -> None:
     shop.sell()
     passphrase_file = tmp_path / "passphrase"
     passphrase_file.write_text(PASSPHRASE + "\n")
-    with trio.fail_after(120):
+    with trio.fail_after(PATIENCE_S):
         async with https_server(shop.album.pki, tmp_path, shop.answer) as server:
             command = Command(server, tmp_path, shop.album.pki.ca_pem)
             await command.run("redeem", stdin=TOKEN.encode())

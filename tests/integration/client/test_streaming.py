@@ -10,7 +10,7 @@ from client_lib.wire.licence import LicenceId
 from tests.integration.client.rig import Album, seeding
 from tests.integration.client.shop import Shop, called_by, customer
 from tests.integration.client.streaming_rig import SIZES, playing, read, torrent_of
-from tests.integration.seeder.rig import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 
 async def test_track_plays_before_the_album_is_there_and_seeks(tmp_path: Path) -> None:

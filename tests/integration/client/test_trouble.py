@@ -28,6 +28,7 @@ from client_lib.download.disk.space import SPARE_BYTES
 from client_lib.errors import LicenceExpired, LicenceRevoked
 from client_lib.wire.licensing_api import LicenceRecord
 from tests.integration.client.market import Market, market
+from tests.patience import PATIENCE_S
 
 CONTENT = {"01 one.flac": 500_000, "02 two.flac": 300_000}
 SLOW = 200_000
@@ -53,7 +54,7 @@ async def test_licence_revoked_in_mid_download_ends_that_album(
     slow: Market, tmp_path: Path
 ) -> None:
     bad, good = slow.licences
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path, stalled_after_s=1.5) as client,
             client.download([bad, good], into=tmp_path / "music") as job,
@@ -75,7 +76,7 @@ async def test_licence_revoked_in_mid_download_ends_that_album(
 async def test_certificate_is_renewed_in_mid_download(slow: Market, tmp_path: Path) -> None:
     one = slow.licences[0]
     slow.shop.lifetime = dt.timedelta(seconds=4)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path) as client,
             client.download([one], into=tmp_path / "music") as job,
@@ -90,7 +91,7 @@ async def test_certificate_that_ends_with_licensing_away_says_so(
 ) -> None:
     one = slow.licences[0]
     slow.shop.lifetime = dt.timedelta(seconds=3)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path, stalled_after_s=1.0, patience_s=5.0) as client,
             client.download([one], into=tmp_path / "music") as job,
@@ -106,7 +107,7 @@ async def test_certificate_that_ends_with_licensing_away_says_so(
 
 async def test_known_peers_are_kept_while_the_tracker_is_away(slow: Market, tmp_path: Path) -> None:
     one = slow.licences[0]
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with slow.customer(tmp_path, stalled_after_s=0.5) as client:
             async with client.download([one], into=tmp_path / "music") as job:
                 await until_half(job.events(), one)
@@ -124,7 +125,7 @@ async def test_known_peers_are_kept_while_the_tracker_is_away(slow: Market, tmp_
 async def test_a_stall_names_its_reason(slow: Market, tmp_path: Path) -> None:
     one = slow.licences[0]
     slow.shop.tracker_away = True
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path, stalled_after_s=0.5) as client,
             client.download([one], into=tmp_path / "music") as job,
@@ -141,7 +142,7 @@ async def test_a_clock_that_is_off_is_named(
     slow: Market, tmp_path: Path, minutes: int, said: str
 ) -> None:
     slow.shop.clock_ahead = dt.timedelta(minutes=minutes)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path) as client,
             client.download(slow.licences[:1], into=tmp_path / "music") as job,
@@ -157,7 +158,7 @@ async def test_a_clock_that_is_off_is_named(
 
 async def test_a_clock_that_is_days_off_fails_with_what_to_do(slow: Market, tmp_path: Path) -> None:
     slow.shop.clock_ahead = dt.timedelta(days=3)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with (
             slow.customer(tmp_path) as client,
             client.download(slow.licences[:1], into=tmp_path / "music") as job,
@@ -188,7 +189,10 @@ async def test_a_full_disk_pauses_the_album_until_there_is_room(
 ) -> None:
     one = slow.licences[0]
     slow.limit_seeder(0)
-    with trio.fail_after(60), small_disk(tmp_path / "disk", SPARE_BYTES + 10_000_000) as disk:
+    with (
+        trio.fail_after(PATIENCE_S),
+        small_disk(tmp_path / "disk", SPARE_BYTES + 10_000_000) as disk,
+    ):
         (disk / "film.mkv").write_bytes(bytes(20_000_000))
         async with (
             slow.customer(tmp_path) as client,
@@ -211,7 +215,10 @@ async def test_a_disk_that_fills_in_mid_download_is_waited_for(
     slow: Market, tmp_path: Path
 ) -> None:
     one = slow.licences[0]
-    with trio.fail_after(60), small_disk(tmp_path / "disk", SPARE_BYTES + 10_000_000) as disk:
+    with (
+        trio.fail_after(PATIENCE_S),
+        small_disk(tmp_path / "disk", SPARE_BYTES + 10_000_000) as disk,
+    ):
         async with (
             slow.customer(tmp_path) as client,
             client.download([one], into=disk / "music") as job,

@@ -9,8 +9,9 @@ from client_lib.wire.release import AudioFormat, ReleaseId
 from seeder.publish import Press, Release, publish
 from tests.integration.client.rig import Album
 from tests.integration.client.shop import Shop, customer
-from tests.integration.seeder.rig import PATIENCE_S, NodeRig
+from tests.integration.seeder.rig import NodeRig
 from tests.integration.seeder.web_seed_rig import hosted
+from tests.patience import PATIENCE_S
 from tests.unit.seeder.fake_licensing import FakeLicensing
 
 

@@ -12,12 +12,13 @@ import trio
 from licensing.config import load_licensing_config
 from licensing.data_folder import DataFolder
 from tests.integration.licensing.running import STORE, Running
+from tests.patience import PATIENCE_S
 
 COMMAND = (sys.executable, "-m", "licensing")
 
 
 async def run(*arguments: str) -> tuple[int, str, str]:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         done = await trio.run_process(
             [*COMMAND, *arguments], capture_stdout=True, capture_stderr=True, check=False
         )
@@ -38,7 +39,7 @@ async def serving(data: Path) -> AsyncIterator[tuple[trio.Process, Running]]:
     try:
         assert process.stderr is not None
         log = bytearray()
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             while b'"serving"' not in log or not log.endswith(b"\n"):
                 chunk = await process.stderr.receive_some()
                 assert chunk, log.decode()

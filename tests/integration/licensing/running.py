@@ -29,6 +29,7 @@ from licensing.data_folder import DataFolder, found, random_serial
 from licensing.issuers import key_id, load_private_key
 from licensing.ledger import Role
 from licensing.stores import open_ledger
+from tests.patience import PATIENCE_S
 from tests.unit.client_lib.wire.torrents import Draft
 
 STORE = "teststore"
@@ -158,7 +159,7 @@ async def running(folder: DataFolder, *, clock: Clock = utc_now) -> AsyncIterato
     """Serve in this process until the block ends, then stop gracefully."""
     config = load_licensing_config(folder.root, None)
     stop = trio.Event()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             address: str = await nursery.start(
                 partial(serve, config, folder.root, stop=stop, clock=clock)

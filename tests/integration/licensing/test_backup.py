@@ -26,6 +26,7 @@ from licensing.stores import open_ledger
 from tests.contract.histories import live
 from tests.integration.licensing.commands import COMMAND, init, run, serving
 from tests.integration.licensing.running import Running, found_folder, new_secret, running
+from tests.patience import PATIENCE_S
 from tests.postgres import PostgresServer
 
 NewLedger = Callable[[], str]
@@ -97,7 +98,7 @@ async def test_restored_service_serves_every_customer_as_before(
     given = ("--passphrase-file", str(passphrase), "--data")
     assert (await init(data, "--ledger", new_ledger()))[0] == 0
     before: list[Customer] = []
-    with trio.fail_after(120):
+    with trio.fail_after(PATIENCE_S):
         async with serving(data) as (_, service), trio.open_nursery() as nursery:
             await service.publish()
             before.append(await Customer.buy(service))
@@ -179,7 +180,7 @@ async def test_killed_restore_leaves_nothing_that_looks_finished(
     command = [*COMMAND, "restore", file, "--passphrase-file", passphrase, "--ledger", target]
     staging = tmp_path / ".other.restoring"
     process = await trio.lowlevel.open_process([*map(str, command), "--data", str(other.root)])
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         while not staging.exists() or not any(staging.iterdir()):
             assert process.poll() is None
             await trio.lowlevel.checkpoint()
@@ -285,7 +286,7 @@ async def test_keys_are_encrypted_at_rest_with_a_passphrase(
     for name in ("swarm-ca.key.pem", "signer.pem"):
         assert "-----BEGIN ENCRYPTED PRIVATE KEY-----" in (data / name).read_text()
         assert "-----BEGIN PRIVATE KEY-----" not in (data / name).read_text()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with serving(data) as (_, service):
             await service.publish()
             await (await Customer.buy(service)).require_everything(service)

@@ -11,6 +11,7 @@ import trio
 from client_lib.wire.problem import ProblemType
 from tests.integration.licensing.commands import init, run, serving
 from tests.integration.licensing.running import ALBUM, Running, new_secret, problem
+from tests.patience import PATIENCE_S
 
 REDEMPTIONS_AT_ONCE = 24
 
@@ -113,7 +114,7 @@ async def test_serve_tells_its_address_sells_and_stops_on_sigterm(tmp_path: Path
         assert (code, err.count("\n")) == (2, 1)
         assert f"cannot listen on {service.address}" in err
         process.send_signal(signal.SIGTERM)
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             assert await process.wait() == 0
 
 
@@ -149,7 +150,7 @@ async def test_kill_loses_no_acknowledged_redemption(tmp_path: Path) -> None:
         async with serving(data) as (process, service):
             await service.publish()
             enough = trio.Event()
-            with trio.fail_after(60):
+            with trio.fail_after(PATIENCE_S):
                 async with trio.open_nursery() as nursery:
                     for _ in range(REDEMPTIONS_AT_ONCE):
                         nursery.start_soon(customer, service, enough, process)

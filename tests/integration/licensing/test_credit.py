@@ -38,6 +38,7 @@ from tests.integration.licensing.running import (
     problem,
     running,
 )
+from tests.patience import PATIENCE_S
 
 MP3 = "rel-0001.mp3-320"
 OTHER = "rel-0002.mp3-320"
@@ -194,7 +195,7 @@ async def test_two_devices_race_for_one_balance_and_never_overdraw_it(service: R
             answer = await buy(http, f"k-{number}", release_id=release_id, format="ogg")
             statuses[answer.status_code] += 1
 
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             for number in range(len(names)):
                 nursery.start_soon(race, number)

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from tests.drills.kill import drill
+from tests.patience import PATIENCE_S
 from tests.postgres import PostgresServer
 
 
@@ -18,7 +19,7 @@ async def test_killed_services_lose_and_double_nothing(
     if store == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
         ledger, processes = server.new_database(), 2
-    with trio.fail_after(120):
+    with trio.fail_after(PATIENCE_S):
         report = await drill(
             tmp_path / "licensing",
             kills=4,

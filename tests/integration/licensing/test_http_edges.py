@@ -20,6 +20,7 @@ from tests.integration.licensing.running import (
     problem,
     running,
 )
+from tests.patience import PATIENCE_S
 
 RELEASE = "/v1/releases/" + ALBUM.replace(".", "/")
 
@@ -143,7 +144,7 @@ async def test_health_and_api_description(service: Running) -> None:
 
 async def test_plain_http_and_garbage_at_the_port_do_no_harm(service: Running) -> None:
     port = int(service.address.rpartition(":")[2])
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         for hello in (b"GET / HTTP/1.1\r\n\r\n", bytes(100), b""):
             stream = await trio.open_tcp_stream("localhost", port)
             async with stream:

@@ -14,6 +14,7 @@ from client_lib.wire.certificates import HostIdentity
 from licensing import https
 from licensing.config import utc_now
 from tests.integration.licensing.running import found_folder, running
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki
 
 
@@ -30,7 +31,7 @@ async def _served_certificate(address: str, ca_pem: str) -> bytes:
 
 
 async def _until_changed(address: str, ca_pem: str, old: bytes) -> bytes:
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         while (served := await _served_certificate(address, ca_pem)) == old:
             await trio.lowlevel.checkpoint()
         return served
@@ -74,7 +75,7 @@ async def test_configured_files_are_served_and_read_again_when_they_change(
         key = (root / "tls/key.pem").read_text()
         renew()
         (root / "tls/key.pem").write_text(key)  # half renewed: the old pair goes on serving
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             while "not renewed" not in "".join(capsys.readouterr()):
                 assert await _served_certificate(service.address, public.ca_pem) == first
         assert await _served_certificate(service.address, public.ca_pem) == first

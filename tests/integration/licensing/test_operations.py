@@ -34,6 +34,7 @@ from tests.integration.licensing.running import (
     problem,
     running,
 )
+from tests.patience import PATIENCE_S
 
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF_A_HEAD = b"GET /healthz HTTP/1.1\r\nHo"
@@ -52,7 +53,7 @@ async def raw(service: Running) -> AsyncIterator[trio.SSLStream[trio.SocketStrea
     stream = await trio.open_ssl_over_tcp_stream(
         host, int(port), ssl_context=client_context(service.ca_pem), https_compatible=True
     )
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         try:
             yield stream
         finally:
@@ -222,7 +223,7 @@ async def test_slow_bodies_heads_and_handshakes_are_cut_off(
             assert await answer_to(stream, HALF_A_HEAD) == b""
         port = int(service.address.rpartition(":")[2])
         async with await trio.open_tcp_stream("localhost", port) as silent:
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 assert await silent.receive_some() == b""
 
 
@@ -309,7 +310,7 @@ async def test_stopping_answers_what_is_under_way_and_takes_nothing_new(tmp_path
             service.stop.set()
             assert await until_closed_or_complete(idle) == b""
             port = int(service.address.rpartition(":")[2])
-            with trio.fail_after(20), pytest.raises(OSError):  # noqa: PT011 - refused
+            with trio.fail_after(PATIENCE_S), pytest.raises(OSError):  # noqa: PT011 - refused
                 await _connect_until_refused(port)
             answer = await answer_to(busy, body[10:])
             assert answer.startswith(b"HTTP/1.1 201 ")
@@ -349,7 +350,7 @@ async def test_metrics_are_counted_with_few_labels_on_a_port_of_their_own(
         port = int(capsys.readouterr().out.partition("metrics=localhost:")[2].split()[0])
         async with await trio.open_tcp_stream("localhost", port) as stream:
             await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 text = b"".join([chunk async for chunk in stream]).decode()
     assert 'requests_total{method="GET",route="/v1/licences",status="200"} 1.0' in text
     assert 'route="unmatched",status="404"} 1.0' in text

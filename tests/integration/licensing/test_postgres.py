@@ -21,6 +21,7 @@ from licensing.store_postgres import open_postgres_ledger
 from licensing.store_sqlite import open_scratch
 from tests.contract.histories import NOW, ONE, live, redemption
 from tests.integration.licensing.running import found_folder
+from tests.patience import PATIENCE_S
 from tests.postgres import PostgresServer
 
 
@@ -68,7 +69,7 @@ async def test_one_of_64_devices_at_four_processes_gets_the_token(
         await process.redeem(mine, now=NOW)
 
     before = await ledger.sales()
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with contextlib.AsyncExitStack() as stack:
             processes = [
                 await stack.enter_async_context(open_postgres_ledger(url)) for _ in range(4)
@@ -91,7 +92,7 @@ async def test_processes_that_start_together_migrate_once(url: str) -> None:
             assert await ledger.sales() == 0
             opened += 1
 
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             for _ in range(4):
                 nursery.start_soon(start)
@@ -150,7 +151,7 @@ async def test_connection_lost_in_a_group_fails_the_whole_group_and_leaves_nothi
         except AlbumswarmError as error:
             errors.append(error)
 
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(attempt, lambda sql: sql.rows("SELECT pg_sleep(0.2)"))
             await trio.testing.wait_all_tasks_blocked(0.05)

@@ -31,6 +31,7 @@ from tests.integration.licensing.running import (
     problem,
     running,
 )
+from tests.patience import PATIENCE_S
 
 COMMAND = (sys.executable, "-m", "licensing")
 OTHER = "rel-0002.mp3-320"
@@ -98,7 +99,7 @@ async def test_64_devices_race_for_one_token_and_one_wins(service: Running) -> N
         type_ = problem(answer) if answer.status_code != 201 else ""
         answers.append((answer.status_code, type_))
 
-    with trio.fail_after(50):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             for _ in range(64):
                 nursery.start_soon(race)

@@ -26,6 +26,7 @@ from tests.integration.licensing.running import (
     problem,
     running,
 )
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki
 from tests.unit.client_lib.transport.https_server import HttpsServer, Request, http, https_server
 
@@ -164,7 +165,7 @@ async def test_store_with_another_certificate_or_without_an_answer_is_not_believ
         source = JwksUrl(
             f"https://localhost:{port}/", stranger, tmp_path / "cache.json", clock=clock
         )
-        with trio.fail_after(10), pytest.raises(AlbumswarmError, match="no answer"):
+        with trio.fail_after(PATIENCE_S), pytest.raises(AlbumswarmError, match="no answer"):
             await source.refresh(wanted=False)
 
 

@@ -14,6 +14,7 @@ from licensing.ledger import Role
 from licensing.stores import open_ledger
 from tests.integration.licensing.commands import run
 from tests.integration.licensing.running import ALBUM, STORE, Running, found_folder, running
+from tests.patience import PATIENCE_S
 
 MP3 = TorrentName("rel-0001.mp3-320")
 
@@ -22,7 +23,7 @@ async def albumswarm(
     service: Running, data: Path, *arguments: str, token: str = ""
 ) -> tuple[int, str, str]:
     at = ("--data", data, "--licensing-url", service.url, "--licensing-ca", service.folder.ca)
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         done = await trio.run_process(
             [sys.executable, "-m", "client_lib", *arguments, *map(str, at)],
             stdin=token.encode(),

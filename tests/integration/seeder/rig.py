@@ -41,8 +41,6 @@ from tests.unit.seeder.fake_licensing import FakeLicensing
 
 HOST = "127.0.0.1"
 NAME = TorrentName("rel-0001.flac")
-PATIENCE_S = 60.0
-"""No test waits longer, however slow the machine."""
 
 
 def files_below(folder: Path) -> dict[str, bytes]:

@@ -22,13 +22,13 @@ from seeder.publish import Press, Release, publish
 from tests.integration.seeder.rig import (
     HOST,
     NAME,
-    PATIENCE_S,
     NodeRig,
     customer,
     files_below,
     licence_leaf,
     make_album,
 )
+from tests.patience import PATIENCE_S
 
 _BEGIN_S = 30
 

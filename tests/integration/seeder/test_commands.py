@@ -25,14 +25,8 @@ from client_lib.wire.release import TorrentName
 from licensing.ledger import Role
 from licensing.stores import open_ledger
 from tests.integration.licensing.running import Running, found_folder, new_secret, running
-from tests.integration.seeder.rig import (
-    HOST,
-    PATIENCE_S,
-    customer,
-    eventually,
-    files_below,
-    make_album,
-)
+from tests.integration.seeder.rig import HOST, customer, eventually, files_below, make_album
+from tests.patience import PATIENCE_S
 from tests.pki import Leaf, utc_now
 
 NAME = TorrentName("rel-0001.flac-16-44")

@@ -13,13 +13,13 @@ from seeder.draining import DrainOrder, read_order, write_order
 from seeder.peers.refusal import Refusal
 from tests.integration.seeder.rig import (
     HOST,
-    PATIENCE_S,
     NodeRig,
     customer,
     eventually,
     files_below,
     licence_leaf,
 )
+from tests.patience import PATIENCE_S
 from tests.pki import utc_now
 
 HOUR = dt.timedelta(hours=1)

@@ -29,7 +29,8 @@ from seeder.origins.folder import FolderOrigin
 from seeder.placing import Step
 from seeder.publish import Press, Published, Release
 from seeder.tags import read_file_tags
-from tests.integration.seeder.rig import PATIENCE_S, eventually, files_below
+from tests.integration.seeder.rig import eventually, files_below
+from tests.patience import PATIENCE_S
 from tests.unit.seeder.fake_licensing import FakeLicensing
 
 FFMPEG = shutil.which("ffmpeg") or ""

@@ -12,13 +12,13 @@ from seeder.node import Policy
 from tests.integration.seeder.rig import (
     HOST,
     NAME,
-    PATIENCE_S,
     NodeRig,
     customer,
     eventually,
     files_below,
     licence_leaf,
 )
+from tests.patience import PATIENCE_S
 from tests.pki import utc_now
 
 

@@ -11,8 +11,9 @@ import trio
 from client_lib.service.control import CONTROL_SOCKET, ask_control
 from client_lib.wire.metainfo import Metainfo
 from seeder.status import read_status, totals_so_far
-from tests.integration.seeder.rig import HOST, PATIENCE_S, customer, eventually, make_album
+from tests.integration.seeder.rig import HOST, customer, eventually, make_album
 from tests.integration.seeder.test_commands import NAME, Shop, seeder, shop, status_of
+from tests.patience import PATIENCE_S
 
 __all__ = ["shop"]
 

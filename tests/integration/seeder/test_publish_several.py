@@ -8,8 +8,9 @@ import pytest
 import trio
 
 from licensing.ledger import Role
-from tests.integration.seeder.rig import PATIENCE_S, files_below, make_album
+from tests.integration.seeder.rig import files_below, make_album
 from tests.integration.seeder.test_commands import Shop, seeder, shop
+from tests.patience import PATIENCE_S
 
 __all__ = ["shop"]
 

@@ -18,7 +18,8 @@ from client_lib.wire.licence import licence_id_from
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.peer_protocol import Handshake
 from client_lib.wire.release import TorrentName
-from tests.integration.seeder.rig import HOST, PATIENCE_S, NodeRig, Serving, eventually
+from tests.integration.seeder.rig import HOST, NodeRig, Serving, eventually
+from tests.patience import PATIENCE_S
 from tests.pki import Leaf, SwarmPki, utc_now
 
 PEER_ID = PeerId(b"-XX0000-abcdefghijkl")

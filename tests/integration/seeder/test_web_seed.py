@@ -13,15 +13,9 @@ from seeder.origins.folder import FolderOrigin
 from seeder.origins.pieces import PieceMap
 from seeder.publish import Press, Release, publish
 from seeder.web_seed.server import MOST_OF_A_LICENCE
-from tests.integration.seeder.rig import (
-    NAME,
-    PATIENCE_S,
-    NodeRig,
-    customer,
-    eventually,
-    files_below,
-)
+from tests.integration.seeder.rig import NAME, NodeRig, customer, eventually, files_below
 from tests.integration.seeder.web_seed_rig import Hosted, buyer, hosted, path_of
+from tests.patience import PATIENCE_S
 
 PIECE = 64 << 10
 # Short by less than a block, by exactly one, by more; tiny, empty, one piece, many.
@@ -54,16 +48,43 @@ async def test_a_customer_gets_the_album_over_https_alone(rig: NodeRig, tmp_path
         await fetch_all(rig, await rig.publish(), tmp_path / "music")
 
 
-async def test_files_of_every_length_arrive(rig: NodeRig, tmp_path: Path) -> None:
-    album = tmp_path / "album rel-0001"
+async def publish_nasty(rig: NodeRig) -> bytes:
+    album = rig.root / "album rel-0001"
     album.mkdir()
     for number, size in enumerate(NASTY):
         (album / f"{number:02} 100% #1?.flac").write_bytes(os.urandom(size))
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     async with rig.licensing.client() as client:
         await publish(release, Press(rig.origin, client))
+    return rig.licensing.torrents[NAME]
+
+
+async def test_files_of_every_length_arrive(rig: NodeRig, tmp_path: Path) -> None:
+    torrent = await publish_nasty(rig)
     with trio.fail_after(PATIENCE_S):
-        await fetch_all(rig, rig.licensing.torrents[NAME], tmp_path / "music")
+        await fetch_all(rig, torrent, tmp_path / "music")
+
+
+@pytest.mark.parametrize("first", [None, frozenset({0, 5})], ids=["chosen", "chosen meanwhile"])
+async def test_of_chosen_files_the_next_is_not_waited_for(
+    rig: NodeRig, tmp_path: Path, first: frozenset[int] | None
+) -> None:
+    torrent, music = await publish_nasty(rig), tmp_path / "music"
+    meta, chosen = Metainfo.from_bytes(torrent), frozenset({1, 5, 8})
+    async with (
+        hosted(rig) as seed,
+        customer(torrent, buyer(rig, meta), music, wanted=first or chosen) as (_, added),
+    ):
+        added.use_web_seeds([seed.url])
+        if first:
+            added.want(chosen)
+        with trio.fail_after(PATIENCE_S):
+            await added.wait_complete()
+            await added.flush()
+    album, found = files_below(rig.root / "album rel-0001"), files_below(music / meta.name)
+    names = sorted(album)
+    assert all(found[names[file]] == album[names[file]] for file in chosen)
+    assert (names[9] in found) is False
 
 
 async def test_ranges_conditions_and_heads(rig: NodeRig) -> None:

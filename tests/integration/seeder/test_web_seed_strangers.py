@@ -11,9 +11,10 @@ import trio
 from client_lib.wire.certificates import LicenceIdentity
 from client_lib.wire.metainfo import Metainfo
 from seeder.web_seed.connection import Patience
-from tests.integration.seeder.rig import PATIENCE_S, NodeRig, eventually
+from tests.integration.seeder.rig import NodeRig, eventually
 from tests.integration.seeder.test_strangers import LICENCE, WRONG, licence
 from tests.integration.seeder.web_seed_rig import hosted, path_of
+from tests.patience import PATIENCE_S
 
 FAST = Patience(handshake_s=0.2, head_s=0.2, idle_s=0.2, answer_s=0.2, parting_s=0.2)
 

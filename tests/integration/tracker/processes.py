@@ -12,7 +12,8 @@ from typing import Any
 
 import trio
 
-from tests.integration.tracker.rig import PATIENCE_S, FakeLicensing, running_tracker
+from tests.integration.tracker.rig import FakeLicensing, running_tracker
+from tests.patience import PATIENCE_S
 
 NOBODY = "https://localhost:1"
 """A licensing service that is away."""

@@ -21,12 +21,10 @@ from client_lib.wire.certificates import HostIdentity, Identity, LicenceIdentity
 from client_lib.wire.crl import build_crl
 from client_lib.wire.infohash import TruncatedInfoHash
 from client_lib.wire.licensing_api import CertificateAnswer
+from tests.patience import PATIENCE_S
 from tests.pki import Leaf, SwarmPki, licence_identity, utc_now
 from tracker.app import serve_with
 from tracker.config import TrackerConfig
-
-PATIENCE_S = 30.0
-"""No test waits longer, however slow the machine."""
 
 
 @dataclass

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from client_lib.wire.announce import AnnounceRequest, Event, PeerId
 from client_lib.wire.certificates import LicenceIdentity, SeederIdentity
 from client_lib.wire.infohash import TruncatedInfoHash
-from tests.integration.tracker.rig import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki, licence_identity, utc_now
 from tracker.accounting.tally import Tally
 from tracker.announce import Announcer

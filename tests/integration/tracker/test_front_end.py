@@ -14,13 +14,13 @@ import trio
 
 from client_lib.transport.listening import open_sockets
 from tests.integration.tracker.rig import (
-    PATIENCE_S,
     Client,
     FakeLicensing,
     announce_head,
     running_tracker,
     until_closed,
 )
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki, licence_identity
 from tracker.serving.doors import PlainDoor
 from tracker.serving.exchange import Answer, Request, Waiting

@@ -16,7 +16,8 @@ import trio
 from client_lib.wire import bencode
 from client_lib.wire.certificates import SeederIdentity
 from client_lib.wire.infohash import InfoHash
-from tests.integration.tracker.rig import PATIENCE_S, FakeLicensing, running_tracker
+from tests.integration.tracker.rig import FakeLicensing, running_tracker
+from tests.patience import PATIENCE_S
 from tests.pki import Leaf, SwarmPki, licence_identity
 
 NAME = "rel-0001.flac-16-44"

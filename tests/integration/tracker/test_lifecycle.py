@@ -1,17 +1,18 @@
 import datetime as dt
 import json
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import trio
+from ephemeral_port_reserve import reserve
 
 from client_lib.errors import AnnounceRefused, ConfigError, StorageError, UnreachableError
 from client_lib.wire.certificates import SeederIdentity
-from tests.integration.tracker.rig import PATIENCE_S, FakeLicensing, Reachable, Rig, running_tracker
+from tests.integration.tracker.rig import FakeLicensing, Reachable, Rig, running_tracker
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki, licence_identity
 
 
@@ -141,15 +142,8 @@ async def run_tracker_to_its_end(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stderr.decode()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def nobody_s_url() -> str:
-    return f"https://localhost:{free_port()}"
+    return f"https://localhost:{reserve()}"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import trio
 from cryptography.hazmat.primitives.serialization import Encoding
+from ephemeral_port_reserve import reserve
 
 from client_lib.errors import AnnounceRefused, UsageError
 from client_lib.wire.announce_answer import AnnounceResponse
@@ -140,7 +140,7 @@ async def test_over_tls_nobody_claims_a_certificate(rig: Rig) -> None:
 async def test_an_address_that_is_not_trusted_is_refused_whatever_it_claims(
     tmp_path: Path, pki: SwarmPki
 ) -> None:
-    (port,) = free_ports(1)
+    port = reserve()
     listen = (f"127.0.0.1:{port}",)
     leaf = licence(pki)
     for trusted, status in ((("192.0.2.0/24",), 403), (("127.0.0.0/8",), 200)):
@@ -166,14 +166,6 @@ async def test_the_socket_of_a_killed_tracker_is_taken_over_and_a_living_one_s_i
     with pytest.raises(UsageError, match="file: Address already in use"):
         await open_plain_sockets([f"unix:{short}/file"])
     assert (short / "file").read_text() == "precious"
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def configured(name: str, folder: Path, port: int) -> str:
@@ -214,7 +206,7 @@ def proxy(request: pytest.FixtureRequest, rig: Rig, short: Path) -> Iterator[Rea
     host = rig.pki.issue(HostIdentity("tracker-1", ("localhost",)))
     (short / "host.pem").write_text(host.key_pem + host.certificate_pem)
     (short / "swarm-ca.pem").write_text(rig.pki.ca_pem)
-    (port,) = free_ports(1)
+    port = reserve()
     done = subprocess.run(request.param(short, port), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pids = [int(line) for line in (short / "proxy.pid").read_text().split()]

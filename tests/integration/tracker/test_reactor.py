@@ -6,7 +6,7 @@ from collections import Counter
 
 import trio
 
-from tests.integration.tracker.rig import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tracker.serving.reactor import READABLE, Reactor
 
 

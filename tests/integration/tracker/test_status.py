@@ -11,7 +11,8 @@ import trio
 from client_lib.errors import AnnounceRefused, UnreachableError
 from client_lib.wire.certificates import SeederIdentity
 from tests.integration.tracker.processes import prepare, tracker_process
-from tests.integration.tracker.rig import PATIENCE_S, FakeLicensing, running_tracker
+from tests.integration.tracker.rig import FakeLicensing, running_tracker
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki, licence_identity
 from tracker.operating.control import tracker_status
 

@@ -20,10 +20,10 @@ from client_lib.wire.licensing_api import Publication
 from client_lib.wire.release import Album, AudioFormat, ReleaseId
 from tests.integration.tracker.rig import Reachable
 from tests.integration.tracker.test_libtorrent_clients import NAME, sealed_torrent
+from tests.patience import PATIENCE_S
 from tests.pki import Leaf, licence_identity
 from tracker.config import TrackerConfig
 
-PATIENCE_S = 60.0
 CRL_POLL_S = 0.5
 
 

@@ -9,6 +9,7 @@ import trio.testing
 from client_lib.errors import StorageError
 from licensing.books.sql import Sql, Value
 from licensing.group_commit import LARGEST_GROUP, Outcome, WriteQueue, open_write_queue
+from tests.patience import PATIENCE_S
 
 
 class Writer:
@@ -45,7 +46,7 @@ async def _write_many(queue: WriteQueue, number: int) -> list[int]:
 
 async def test_writes_that_wait_share_a_commit() -> None:
     writer = Writer()
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with open_write_queue(writer) as queue:
             answers = await _write_many(queue, 200)
     assert sorted(answers) == list(range(200))
@@ -61,7 +62,7 @@ async def test_nobody_is_answered_before_the_commit() -> None:
     async def write(queue: WriteQueue) -> None:
         done.append(await queue.write(lambda _sql: 1))
 
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with open_write_queue(writer) as queue, trio.open_nursery() as nursery:
             nursery.start_soon(write, queue)
             await trio.testing.wait_all_tasks_blocked()
@@ -85,7 +86,7 @@ async def test_failed_commit_is_told_to_everybody_in_it_and_the_next_goes_on() -
 async def test_cancelled_service_still_commits_what_was_handed_in() -> None:
     writer = Writer()
     writer.go.clear()
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         with trio.CancelScope() as scope:
             async with open_write_queue(writer) as queue, trio.open_nursery() as nursery:
                 for _ in range(10):

@@ -10,6 +10,7 @@ from client_lib.download.events import Event, Failed, Finished, Progress, Starte
 from client_lib.errors import DownloadError
 from client_lib.wire.licence import LicenceId, licence_id_from
 from client_lib.wire.release import TorrentName
+from tests.patience import PATIENCE_S
 
 IDS = [licence_id_from(bytes(15) + bytes([n])) for n in range(3)]
 NAME = TorrentName("rel-1.flac")
@@ -94,7 +95,7 @@ async def test_waiting_reader_is_woken_by_an_event_and_by_the_end() -> None:
         while (event := await box.get()) is not None:
             read.append(event)
 
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reader)
             await wait_all_tasks_blocked()

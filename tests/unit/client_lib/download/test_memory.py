@@ -9,6 +9,7 @@ from client_lib.download.event_box import EventBox
 from client_lib.download.events import Progress, Stalled, StallReason
 from client_lib.download.queue import DownloadQueue
 from client_lib.wire.licensing_api import LicenceRecord
+from tests.patience import PATIENCE_S
 from tests.unit.client_lib.download.licences import licence
 
 ALBUMS, ROUNDS = 1_000, 10
@@ -59,7 +60,7 @@ async def test_memory_is_flat_over_a_thousand_albums_and_ten_thousand_unread_eve
     assert after[0] < MOST_BYTES, after
     assert after[-1] < MOST_GROWTH * after[0], after
     box.close()
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         unread = [event async for event in box]
     assert len(unread) == 2 * ALBUMS
     newest = {event.verified_bytes for event in unread if isinstance(event, Progress)}

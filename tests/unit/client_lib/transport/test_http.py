@@ -14,6 +14,7 @@ from client_lib.transport.address import ServiceAddress
 from client_lib.transport.http import HttpAnswer, HttpClient, open_http
 from client_lib.transport.proxies import Proxy, environment_proxy
 from client_lib.transport.tls import client_context
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki
 from tests.unit.client_lib.transport.raw_server import (
     Behave,
@@ -32,7 +33,7 @@ async def asking(
     behave: Behave, folder: Path, *, silence_s: float = 20.0
 ) -> AsyncIterator[tuple[HttpClient, str]]:
     context = server_context(PKI, folder)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             raw_server(behave, context) as port,
             open_http(client_context(PKI.ca_pem), silence_s=silence_s) as http,
@@ -258,7 +259,7 @@ async def test_service_is_told_nothing_before_it_proves_its_name_and_ca(
         heard = await read_head(stream)
 
     stranger = SwarmPki() if host == "localhost" else PKI
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             raw_server(behave, server_context(stranger, tmp_path, host)) as port,
             open_http(client_context(PKI.ca_pem), headers={"Authorization": "Bearer s"}) as http,
@@ -274,7 +275,7 @@ async def test_plain_server_is_not_spoken_to() -> None:
         await stream.receive_some(1)
         await stream.send_all(OK)
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             raw_server(answer_anything, None) as port,
             open_http(client_context(PKI.ca_pem)) as http,
@@ -382,7 +383,7 @@ async def test_service_is_reached_through_a_tunnel(
     ca.write_text(PKI.ca_pem)
     no_proxies.setenv("SSL_CERT_FILE", str(ca))
     context = server_context(PKI, tmp_path)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             raw_server(proxy, context if tls else None) as proxy_port,
             raw_server(saying(OK), context) as port,
@@ -409,7 +410,7 @@ async def test_service_is_reached_through_a_tunnel(
 async def test_proxy_without_a_tunnel_is_told(
     no_proxies: pytest.MonkeyPatch, answer: bytes, why: str
 ) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             raw_server(saying(answer), None) as proxy_port,
             open_http(ssl.create_default_context(), proxies=True) as http,

@@ -42,6 +42,7 @@ from client_lib.wire.licensing_api import (
 )
 from client_lib.wire.problem import Problem, ProblemType, encode_problem
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki
 from tests.unit.client_lib.transport.https_server import Answer, Request, http, https_server
 
@@ -74,7 +75,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ask(answer: Answer, folder: Path, call: Call) -> tuple[object, list[Request]]:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             https_server(PKI, folder, answer) as server,
             open_licensing(server.url, ca_pem=PKI.ca_pem, bearer=BEARER) as licensing,
@@ -86,7 +87,7 @@ async def failure(
     answer: Answer, folder: Path, call: Call
 ) -> tuple[AlbumswarmError, list[Request]]:
     """The error of a call, which must be ours and must not show the bearer."""
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             https_server(PKI, folder, answer) as server,
             open_licensing(server.url, ca_pem=PKI.ca_pem, bearer=BEARER) as licensing,
@@ -281,7 +282,7 @@ async def test_service_that_always_drops_the_connection_is_unreachable(tmp_path:
 
 
 async def test_service_under_another_ca_is_not_spoken_to(tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             https_server(SwarmPki(), tmp_path, lambda _: http(200)) as server,
             open_licensing(server.url, ca_pem=PKI.ca_pem, bearer=BEARER) as licensing,
@@ -293,7 +294,7 @@ async def test_service_under_another_ca_is_not_spoken_to(tmp_path: Path) -> None
 
 
 async def test_service_under_another_name_is_not_spoken_to(tmp_path: Path) -> None:
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with (
             https_server(
                 PKI, tmp_path, lambda _: http(200), host="licensing.shop.example"

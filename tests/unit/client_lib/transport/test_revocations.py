@@ -10,6 +10,7 @@ from client_lib.errors import CertificateError, UnreachableError
 from client_lib.transport.licensing_client import ConditionalAnswer
 from client_lib.transport.revocations import RevocationFeed
 from client_lib.wire.crl import build_crl
+from tests.patience import PATIENCE_S
 from tests.pki import SwarmPki, utc_now
 
 PKI = SwarmPki()
@@ -66,7 +67,7 @@ def feed_at(folder: Path) -> RevocationFeed:
 async def test_a_revocation_is_known_after_the_next_poll(tmp_path: Path) -> None:
     feed, source = feed_at(tmp_path), CrlSource()
     send, changes = trio.open_memory_channel[Collection[int]](9)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
                 lambda: feed.keep_current(
@@ -107,7 +108,7 @@ async def test_a_full_disk_does_not_keep_a_revocation_from_taking_effect(tmp_pat
     source = CrlSource()
     source.publish(1, 77)
     send, changes = trio.open_memory_channel[Collection[int]](9)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
                 lambda: feed.keep_current(
@@ -145,7 +146,7 @@ async def test_the_age_of_the_list_counts_from_when_licensing_last_confirmed_it(
     feed, source = feed_at(tmp_path), CrlSource()
     assert feed.age_s(START.timestamp()) is None
     now = START + dt.timedelta(minutes=30)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(
                 lambda task_status: feed.keep_current(
@@ -173,7 +174,7 @@ async def test_the_age_of_the_list_counts_from_when_licensing_last_confirmed_it(
 
 async def test_while_licensing_is_away_the_log_says_so_once_an_hour(tmp_path: Path) -> None:
     feed, source, now = feed_at(tmp_path), CrlSource(), START
-    with trio.fail_after(30), structlog.testing.capture_logs() as logs:
+    with trio.fail_after(PATIENCE_S), structlog.testing.capture_logs() as logs:
         async with trio.open_nursery() as nursery:
             await nursery.start(
                 lambda task_status: feed.keep_current(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from client_lib.wire.announce import PeerId
 from client_lib.wire.demand import Demand, DemandQuery, SwarmDemand
 from client_lib.wire.infohash import TruncatedInfoHash
+from tests.patience import PATIENCE_S
 from tracker.fleet.feed import COLD_KEPT_S, MOST_REVOKED, REVOKED_KEPT_S, DemandFeed
 from tracker.fleet.needs import needs, worth_telling
 from tracker.fleet.nodes import SILENCE_S, Fleet
@@ -137,7 +138,7 @@ async def test_what_leechers_have_left_is_told_as_it_falls(
         world.put(1, 1, left=1_000)
         told = await world.after(world.feed.version)
         world.left[owner(1), swarm(1)] = 400  # an announce that changes no count
-        with trio.fail_after(11):
+        with trio.fail_after(PATIENCE_S):
             await world.feed.changed_since(told.version)
         (demand,) = world.feed.since(told.version).swarms
         assert demand.left_bytes == 400

@@ -10,6 +10,7 @@ import trio.testing
 from client_lib.download.library import DeviceLibrary
 from client_lib.download.queueing.keeper import QueueKeeper
 from client_lib.errors import StorageError
+from tests.patience import PATIENCE_S
 from tests.unit.client_lib.download.licences import licence
 
 ALBUMS = [licence(f"rel-{n}.flac", number=n) for n in (1, 2)]
@@ -43,7 +44,7 @@ async def test_a_change_at_the_very_end_of_a_download_is_saved_all_the_same(
         keeper.queue.add(ALBUMS, "music")
         nursery.start_soon(keeper.saved)
         nursery.cancel_scope.cancel()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await keeper.saved()
     assert on_disk(library) == [album.licence_id for album in ALBUMS]
 
@@ -59,7 +60,7 @@ async def test_who_waits_while_the_download_ends_is_told(
         with running:
             await keeper.run()
 
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keeper.saved)
             nursery.start_soon(run)
@@ -76,6 +77,6 @@ async def test_what_cannot_be_written_is_said(
     blocked.mkdir(parents=True)
     (blocked / "not empty").touch()
     nursery.start_soon(keeper.run)
-    with trio.fail_after(5), pytest.raises(StorageError, match=r"queue\.json"):
+    with trio.fail_after(PATIENCE_S), pytest.raises(StorageError, match=r"queue\.json"):
         await keeper.saved()
     assert stat.S_ISDIR(blocked.stat().st_mode)
