@@ -5,9 +5,10 @@ what changed within a quarter of a second is a few swarms.
 """
 
 import ipaddress
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -26,8 +27,11 @@ MOST_REVOKED = 10_000
 MOST_COLD = 50_000
 _GATHER_S = 0.25
 _LOOK_AROUND_S = 1.0
-_REMEASURE_EVERY = 10  # looks around: what leechers have left moves without any count changing
-_SWARMS_A_TURN = 16
+_REMEASURE_S = 10.0
+"""What leechers have left moves without any count changing."""
+_REMEASURED_A_S = 100
+"""At most, 2 % of the time: 1,000 at once took half of it for 0.8 s, with announces 0.2 s late."""
+_SWARMS_A_TURN = 4
 
 
 class _Hot(NamedTuple):
@@ -126,6 +130,7 @@ class DemandFeed:
         """Publish changes, at most four times a second, and forget what is over; for ever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._look_around)
+            nursery.start_soon(self._remeasure)
             while True:
                 await self._stirred.wait()
                 self._stirred = trio.Event()
@@ -134,18 +139,25 @@ class DemandFeed:
                 await trio.sleep(_GATHER_S)
 
     async def _look_around(self) -> None:
-        looks = 0
         while True:
             await trio.sleep(_LOOK_AROUND_S)
             now_s = self._clock()
             if self._fleet.expire(now_s):
                 self.fleet_changed()
             self._forget(now_s)
-            looks += 1
-            if looks % _REMEASURE_EVERY == 0:
-                await self._measure(set(self._hot))
 
-    async def _measure(self, info_hashes: set[TruncatedInfoHash]) -> None:
+    async def _remeasure(self) -> None:
+        due: list[TruncatedInfoHash] = []
+        a_second = 1
+        while True:
+            await trio.sleep(1.0)
+            if not due:
+                due = list(self._hot)
+                a_second = min(math.ceil(len(due) / _REMEASURE_S) or 1, _REMEASURED_A_S)
+            await self._measure(due[-a_second:])
+            del due[-a_second:]
+
+    async def _measure(self, info_hashes: Collection[TruncatedInfoHash]) -> None:
         version = 0
         for turn, info_hash in enumerate(info_hashes):
             if turn % _SWARMS_A_TURN == _SWARMS_A_TURN - 1:

@@ -144,6 +144,28 @@ async def test_what_leechers_have_left_is_told_as_it_falls(
         assert demand.left_bytes == 400
 
 
+async def test_many_swarms_are_measured_again_a_few_at_a_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running() as world:
+        start = world.feed.version
+        for number in range(300):
+            world.put(number, number, left=1_000)
+        told = await world.after(start)
+        while len(world.feed.since(start).swarms) < 300:
+            told = await world.after(told.version)
+        world.left = dict.fromkeys(world.left, 400)
+        heard: set[str] = set()
+        while len(heard) < 300:
+            with trio.fail_after(PATIENCE_S):
+                await world.feed.changed_since(told.version)
+            told = world.feed.since(told.version)
+            fresh = {each.info_hash for each in told.swarms}
+            assert len(fresh) <= 30
+            assert not fresh & heard
+            heard |= fresh
+
+
 async def test_revoked_peers_are_told_for_an_hour(autojump_clock: trio.testing.MockClock) -> None:
     async with running() as world:
         start = world.feed.version
@@ -197,7 +219,15 @@ def test_a_large_swarm_is_estimated_from_a_part() -> None:
         swarms.put(swarm(1), owner(who), TAG, V4, Standing.LEECHER, limit=3, deadline_s=9, now_s=0)
     there = swarms.get(swarm(1))
     assert there is not None
-    assert needs(swarm(1), there, lambda who, where, client: 7).left_bytes == 7_000
+    asked: list[Owner] = []
+
+    def left_bytes(who: Owner, where: TruncatedInfoHash, client: bytes) -> int:
+        asked.append(who)
+        return 7
+
+    assert needs(swarm(1), there, left_bytes).left_bytes == 7_000
+    assert 32 <= len(asked) <= 64
+    assert asked[0] == owner(999)  # the newest, who lacks most
 
 
 @given(*[st.integers(0, 2**50)] * 2)
