@@ -15,6 +15,7 @@ from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.sqlite_errors import is_damage
 from tracker.swarms.peers import Owner
 from tracker.trust.admission import Member, Role
+from tracker.unhurried import unhurried
 
 OLDEST_SQLITE = (3, 51, 3)
 """Versions from 3.7.0 to 3.51.2 can lose a WAL reset after a crash."""
@@ -35,6 +36,7 @@ CREATE INDEX members_by_end ON members (not_after);
 """
 # NORMAL: a power cut may cost the last transactions, a kill costs none. EXCLUSIVE: a second
 # tracker in the same folder is told so, instead of both overwriting each other's swarms.
+_SWARMS_AT_ONCE = 40
 _PRAGMAS = ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL")
 
 
@@ -87,7 +89,10 @@ class SnapshotStore:
         """
         with self._storage_errors(), self._db.atomic():
             execute = self._db.conn.executemany
-            execute("INSERT OR REPLACE INTO swarms VALUES (?, ?)", swarms.items())
+            execute(
+                "INSERT OR REPLACE INTO swarms VALUES (?, ?)",
+                unhurried(swarms.items(), _SWARMS_AT_ONCE),
+            )
             execute("DELETE FROM swarms WHERE info_hash = ?", ((each,) for each in gone))
             execute(
                 "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, members)

@@ -20,6 +20,7 @@ from tracker.accounting.amounts import Amounts
 from tracker.accounting.sessions import RECORD_FORMAT
 from tracker.sqlite_errors import is_damage
 from tracker.trust.admission import Role
+from tracker.unhurried import unhurried
 
 OLDEST_SQLITE = (3, 51, 3)
 """Versions from 3.7.0 to 3.51.2 can lose a WAL reset after a crash."""
@@ -71,6 +72,7 @@ class BrokenAccounts(StorageError):
 _EVER = -1
 """The day under which the sums of all days are kept: adding them up would take seconds."""
 _STEPS = frozenset({"first"})
+_ROWS_AT_ONCE = 400
 
 # Saturated at 2^53: clients claim what they like, and a sum that overflows would stop us.
 _ADD_TO_MEMBERS = """
@@ -255,7 +257,7 @@ class AccountingStore:
             return found
 
     def _many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
-        self._sqlite.executemany(statement, rows)
+        self._sqlite.executemany(statement, unhurried(rows, _ROWS_AT_ONCE))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
