@@ -5,6 +5,7 @@ kernel has no `netem` for, each has a TUN device, and a process between them sha
 """
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -61,6 +62,19 @@ class Lines:
             return 0.0
         fields = Path(f"/proc/{self.hub.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+    def customers_sent_bytes(self) -> int:
+        """What has left the customers' shaped lines until now, headers and all; 0 with delay."""
+        if self.hub is not None:
+            return 0
+        sent = 0
+        for number in range(1, self.tracker):
+            if self.upload_mbit_s[number] is not None:
+                show = [*self.inside(number), "tc", "-s", "-j", "qdisc", "show", "dev", "eth0"]
+                told = subprocess.run(show, check=True, capture_output=True).stdout
+                (shaper,) = json.loads(told)
+                sent += shaper["bytes"]
+        return sent
 
 
 @contextlib.contextmanager

@@ -32,13 +32,15 @@ class Outcome:
 
     `finished_s`: each customer's end, since the common start. `slowest_bytes_s`: the slowest that
     anybody was for ten seconds in which the seeder had budget to spare, None if it never had.
-    `hub_share`: CPU of the process that delays, of one core.
+    `hub_share`: CPU of the process that delays, of one core. `customers_sent_bytes`: what left the
+    customers' lines, headers and all; 0 where it is not known.
     """
 
     finished_s: Sequence[float]
     seeder_bytes: int
     slowest_bytes_s: float | None
     hub_share: float = 0.0
+    customers_sent_bytes: int = 0
 
     @property
     def last_s(self) -> float:
@@ -50,6 +52,10 @@ class Outcome:
         arrivals = (buyer.arrives_s for buyer in scenario.buyers)
         times = zip(self.finished_s, arrivals, strict=True)
         return statistics.fmean(end_s - arrived_s for end_s, arrived_s in times)
+
+    def payload_share(self, scenario: Scenario) -> float:
+        """The part of what left the customers' lines that was an album's bytes."""
+        return (scenario.delivered_bytes - self.seeder_bytes) / self.customers_sent_bytes
 
     def offload(self, scenario: Scenario) -> float:
         """The part of all bytes that customers carried."""
@@ -138,6 +144,9 @@ def figures(scenario: Scenario, outcomes: Mapping[str, Sequence[Outcome]]) -> li
         add("sent by the seeder", sent, "MB", [run.seeder_bytes / 1e6 for run in plain])
         add("copies", [run.seeder_bytes / scenario.catalogue_bytes for run in runs], "x")
         add("offload", [run.offload(scenario) for run in runs], "")
+        if variant != NGINX and all(run.customers_sent_bytes for run in runs):
+            shares = [run.payload_share(scenario) for run in runs]
+            add("payload, of what customers sent", shares, "")
         slowest = [run.slowest_bytes_s for run in runs if run.slowest_bytes_s is not None]
         if slowest:
             add("slowest with budget to spare", [rate / 1e3 for rate in slowest], "kB/s")

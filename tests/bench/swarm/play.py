@@ -112,7 +112,7 @@ def play(stage: Stage, lines: Lines, variant: str) -> Outcome:
                 player.expect("ready", ready_s)
         except Late as late:
             raise SystemExit(f"{late} was not ready within {_PREPARING_S:g} s") from None
-        hub_s, began_s = lines.hub_cpu_s(), time.monotonic()
+        hub_s, began_s, sent = lines.hub_cpu_s(), time.monotonic(), lines.customers_sent_bytes()
         start_at = time.time() + _STARTS_IN_S
         for player in (*servers, *customers):
             player.begin(start_at)
@@ -125,10 +125,11 @@ def play(stage: Stage, lines: Lines, variant: str) -> Outcome:
                 f"{what}: {late} was not complete after {scenario.deadline_s:g} s"
             ) from None
         hub_share = (lines.hub_cpu_s() - hub_s) / (time.monotonic() - began_s)
+        sent = lines.customers_sent_bytes() - sent
         (stage.root / "stop").touch()
         for player in (*customers, *servers):
             player.wait()
-    return _outcome(stage, variant, hub_share)
+    return _outcome(stage, variant, hub_share, sent)
 
 
 @contextlib.contextmanager
@@ -245,7 +246,7 @@ def _nginx(stage: Stage, lines: Lines) -> Iterator[None]:
             process.kill()
 
 
-def _outcome(stage: Stage, variant: str, hub_share: float) -> Outcome:
+def _outcome(stage: Stage, variant: str, hub_share: float, customers_sent_bytes: int) -> Outcome:
     buyers = stage.scenario.buyers
     reports = [json.loads(stage.report(n).read_text()) for n in range(1, len(buyers) + 1)]
     if variant == NGINX:
@@ -260,4 +261,4 @@ def _outcome(stage: Stage, variant: str, hub_share: float) -> Outcome:
             stage.scenario.seeder_bytes_s,
         )
     finished_s = [report["finished_s"] for report in reports]
-    return Outcome(finished_s, seeder_bytes, slowest, round(hub_share, 3))
+    return Outcome(finished_s, seeder_bytes, slowest, round(hub_share, 3), customers_sent_bytes)
