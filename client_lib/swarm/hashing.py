@@ -15,6 +15,7 @@ import trio
 
 from client_lib.errors import StorageError
 from client_lib.nursery import open_quiet_nursery
+from client_lib.plain_file import open_plain
 from client_lib.wire.piece_layers import BLOCK_BYTES, layer_above, merkle_root, padding_hash
 
 Progress = Callable[[int, int], None]
@@ -127,12 +128,11 @@ def _hash_stretch(stretch: _Stretch, unit_bytes: int, buffer: memoryview) -> byt
     file, hashes = stretch.file, []
     blocks = [buffer[begin : begin + BLOCK_BYTES] for begin in range(0, len(buffer), BLOCK_BYTES)]
     with ExitStack() as stack:
-        # O_NOFOLLOW and O_NONBLOCK: a link or pipe that took the file's place is not followed.
-        source = _open(file.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        source = _open_source(file.source)
         stack.callback(os.close, source)
         target = None
         if file.copy_to is not None:
-            target = _open(file.copy_to, os.O_WRONLY | os.O_NOFOLLOW)
+            target = _open_copy(file.copy_to, os.O_WRONLY)
             stack.callback(os.close, target)
         for at in range(stretch.begin_bytes, stretch.end_bytes, len(buffer)):
             data = buffer[: stretch.end_bytes - at]
@@ -189,9 +189,16 @@ def _make_empty(files: Sequence[ContentFile]) -> None:
             raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _open(path: Path, flags: int) -> int:
+def _open_source(path: Path) -> int:
     try:
-        return os.open(path, flags | os.O_CLOEXEC)
+        return open_plain(path)
+    except OSError as error:
+        raise StorageError(f"cannot open {path}: {error.strerror}") from error
+
+
+def _open_copy(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise StorageError(f"cannot open {path}: {error.strerror}") from error
 
@@ -219,7 +226,7 @@ def _write(file: ContentFile, descriptor: int, data: memoryview, at: int) -> Non
 
 def _sync(files: Sequence[ContentFile]) -> None:
     for path in [file.copy_to for file in files if file.copy_to is not None]:
-        descriptor = _open(path, os.O_RDONLY)
+        descriptor = _open_copy(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         except OSError as error:

@@ -7,7 +7,6 @@ belong to one file each (BEP 52), so every piece is known for itself to be right
 
 import contextlib
 import os
-import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from client_lib.download.disk.space import DISK_FULL_ERRNOS
 from client_lib.download.disk.verification import surplus_files
 from client_lib.download.library import DeviceLibrary
 from client_lib.errors import StorageError
+from client_lib.plain_file import open_plain, plain_size_bytes
 from client_lib.swarm.hashing import ContentFile, HashTree, hash_files
 from client_lib.swarm.resume import ResumePoint
 from client_lib.wire import bencode
@@ -138,11 +138,11 @@ class _Staging:
         return [False] * _pieces(file, self._metainfo.piece_length_bytes), False
 
     def _sources(self, index: int, shared: Sequence[Path]) -> list[_Source]:
-        file, place = self._metainfo.files[index], self._place
-        others = [*self._surplus.get(file.length_bytes, ()), *shared]
-        sources = [_Source(path, True) for path in others if _size(path) == file.length_bytes]
+        place, length = self._place, self._metainfo.files[index].length_bytes
+        others = [*self._surplus.get(length, ()), *shared]
+        sources = [_Source(path, True) for path in others if plain_size_bytes(path) == length]
         own = Path(place.record.folder) / place.paths[index]
-        if place.replaces and _size(own):
+        if place.replaces and plain_size_bytes(own):
             sources.append(_Source(own, False))
         return sources
 
@@ -151,7 +151,7 @@ class _Staging:
         piece_bytes = self._metainfo.piece_length_bytes
         await trio.to_thread.run_sync(_remove, target)
         try:
-            length = min(_size(source), file.length_bytes)
+            length = min(plain_size_bytes(source) or 0, file.length_bytes)
             cloned = await trio.to_thread.run_sync(_clone, source, target, length)
             if cloned:
                 content = ContentFile(file.path, target, length)
@@ -187,15 +187,6 @@ def _piece_lengths(file: TorrentFile, piece_bytes: int) -> Sequence[int]:
     return [piece_bytes] * whole + [rest] * bool(rest)
 
 
-def _size(path: Path) -> int:
-    """Length of a plain file, 0 for anything else."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,7 +218,7 @@ def _clone(source: Path, target: Path, length: int) -> bool:
     _make_folder(target.parent)
     try:
         with contextlib.ExitStack() as stack:
-            reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            reading = open_plain(source)
             stack.callback(os.close, reading)
             with target.open("xb") as copy:
                 fcntl.ioctl(copy.fileno(), _FICLONE, reading)
