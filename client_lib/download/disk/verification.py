@@ -12,12 +12,11 @@ from client_lib.download.disk.naming import comparable
 from client_lib.errors import StorageError
 from client_lib.plain_file import open_plain, plain_size_bytes
 from client_lib.wire.file_tree import TorrentFile
-from client_lib.wire.piece_layers import BLOCK_BYTES, merkle_root
+from client_lib.wire.piece_layers import ABSENT_BLOCK, BLOCK_BYTES, merkle_root
 
 _READ_BYTES = 64 * BLOCK_BYTES
 MAX_SURPLUS = 10_000
 """Files beside an album's own that are told of."""
-_NO_BLOCK = bytes(32)  # BEP 52: leaves beyond the end of the file
 
 
 class FileState(enum.StrEnum):
@@ -133,4 +132,4 @@ def _pieces_root(path: Path, on_bytes: Callable[[int], None]) -> bytes:
             for start in range(0, len(chunk), BLOCK_BYTES):
                 leaves += sha256(memoryview(chunk)[start : start + BLOCK_BYTES]).digest()
             on_bytes(len(chunk))
-    return merkle_root(bytes(leaves), _NO_BLOCK)
+    return merkle_root(bytes(leaves), ABSENT_BLOCK)
