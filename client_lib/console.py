@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from client_lib.errors import AlbumswarmError, StorageError, UsageError
+from client_lib.nursery import leaves
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -64,9 +65,7 @@ def _only_ours(group: BaseExceptionGroup[BaseException]) -> AlbumswarmError:
         raise group
     if interrupted is not None:
         sys.exit(EXIT_INTERRUPTED)
-    error: BaseException | None = ours
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = None if ours is None else leaves(ours)[0]
     if not isinstance(error, AlbumswarmError):
         raise group
     return error

@@ -1,7 +1,6 @@
 """The embedded ledger: SQLite in WAL mode with FULL sync, one writer, a few readers."""
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from pysqlite3 import dbapi2
 from sqlite_utils import Database
 
 from client_lib.errors import StorageError
+from client_lib.service.sqlite_files import create_private_file, require_safe_sqlite
 from licensing.books.ledger import SqlLedger
 from licensing.books.schema import Table, tables
 from licensing.books.sql import Snapshot, Sql, Value
@@ -19,9 +19,6 @@ from licensing.migrations_sqlite import migrations, schema_steps
 from licensing.pooled_ledger import PooledLedger
 
 T = TypeVar("T")
-
-OLDEST_SQLITE = (3, 51, 3)
-"""Versions from 3.7.0 to 3.51.2 can lose a WAL reset after a crash."""
 
 READERS = 4
 _SAFE = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
@@ -54,7 +51,7 @@ def open_scratch(path: Path, *, steps: Sequence[str] | None = None) -> Iterator[
     It enforces no foreign keys, and a crash may ruin it until whoever asked for it has synced
     the file. `steps`: only these first steps of the schema. Raises StorageError.
     """
-    _create_private(path)
+    create_private_file(path, "ledger")
     scratch = _Scratch(
         path,
         ("journal_mode = MEMORY", "synchronous = OFF", "foreign_keys = OFF", "cache_size = -65536"),
@@ -176,13 +173,9 @@ class _Scratch(_Connection):
 
 
 def _open_writer(path: Path, create: bool) -> _Connection:
-    if dbapi2.sqlite_version_info < OLDEST_SQLITE:
-        raise StorageError(
-            f"SQLite {dbapi2.sqlite_version} may lose writes (WAL reset): "
-            f"{'.'.join(map(str, OLDEST_SQLITE))} or later is needed, as pysqlite3 brings it"
-        )
+    require_safe_sqlite(dbapi2.sqlite_version_info)
     if create:
-        _create_private(path)
+        create_private_file(path, "ledger")
     elif not path.is_file():
         raise StorageError(f"there is no ledger {path}")
     connection = _Connection(path)
@@ -192,15 +185,6 @@ def _open_writer(path: Path, create: bool) -> _Connection:
         connection.close()
         raise
     return connection
-
-
-def _create_private(path: Path) -> None:
-    # Created here, because SQLite would make it readable for everybody; its -wal and -shm
-    # files take over the mode.
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StorageError(f"cannot create ledger {path}: {error.strerror}") from error
 
 
 def _open_reader(path: Path) -> _Connection:

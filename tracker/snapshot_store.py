@@ -1,7 +1,6 @@
 """The swarms on disk: an SQLite file that a killed tracker starts again from."""
 
 import contextlib
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,14 +10,12 @@ from pysqlite3 import dbapi2
 from sqlite_utils import Database
 
 from client_lib.errors import StorageError
+from client_lib.service.sqlite_files import create_private_file, require_safe_sqlite
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.sqlite_errors import is_damage
 from tracker.swarms.peers import Owner
 from tracker.trust.admission import Member, Role
 from tracker.unhurried import unhurried
-
-OLDEST_SQLITE = (3, 51, 3)
-"""Versions from 3.7.0 to 3.51.2 can lose a WAL reset after a crash."""
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -45,13 +42,9 @@ class SnapshotStore:
 
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises StorageError; `Unusable` if it is no snapshot of ours."""
-        if dbapi2.sqlite_version_info < OLDEST_SQLITE:
-            raise StorageError(
-                f"SQLite {dbapi2.sqlite_version} may lose writes (WAL reset): "
-                f"{'.'.join(map(str, OLDEST_SQLITE))} or later is needed, as pysqlite3 brings it"
-            )
+        require_safe_sqlite(dbapi2.sqlite_version_info)
         self._path = path
-        _create_private(path)
+        create_private_file(path, "snapshot")  # there are customers' addresses in it
         with self._storage_errors():
             connection = dbapi2.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=1
@@ -165,15 +158,6 @@ def move_aside(path: Path) -> Path:
     except OSError as error:
         raise StorageError(f"cannot move {path} aside: {error.strerror}") from error
     return aside
-
-
-def _create_private(path: Path) -> None:
-    # Created here, because SQLite would let everybody read it: there are customers' addresses in
-    # it. Its -wal takes over the mode.
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StorageError(f"cannot create {path}: {error.strerror}") from error
 
 
 def _row(member: Member) -> tuple[str, str, str, bytes, bytes | None, int, int]:

@@ -110,8 +110,6 @@ class DownloadJob:
 
         Raises UsageError when the job has ended, or the queue would be too long.
         """
-        if self._done.is_set():
-            raise UsageError("this download has ended: start another one")
         self._take_up(licences, into or self._into, files)
         await self._keeper.saved()
 

@@ -19,7 +19,7 @@ unfinished write is removed when the library is next held.
 import contextlib
 import enum
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -75,6 +75,11 @@ class DownloadRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folder: str
     files: tuple[str, ...] | None = None
     lacks: tuple[str, ...] = ()
+
+    def complete_of(self, paths: Sequence[str]) -> list[int]:
+        """Indexes of the files that are complete, among all of the album's paths."""
+        had = None if self.files is None else set(self.files)
+        return [index for index, path in enumerate(paths) if had is None or path in had]
 
 
 class DeviceLibrary:

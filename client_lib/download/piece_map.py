@@ -3,14 +3,10 @@
 import bisect
 import itertools
 from collections.abc import Sequence
-from hashlib import sha256
 
 from client_lib.errors import DownloadError
-from client_lib.wire import bencode
 from client_lib.wire.metainfo import Metainfo, TorrentFile
-from client_lib.wire.piece_layers import BLOCK_BYTES, merkle_root
-
-_NO_BLOCK = bytes(32)
+from client_lib.wire.piece_layers import BLOCK_BYTES, HASH_BYTES, piece_root
 
 
 class PieceMap:
@@ -23,9 +19,7 @@ class PieceMap:
         counts = [-(-file.length_bytes // self._length) for file in metainfo.files]
         self.first_pieces: Sequence[int] = tuple(itertools.accumulate(counts, initial=0))
         """By file; and the number of all pieces at the end."""
-        layers = bencode.decode(metainfo.piece_layers)
-        pairs = layers.items() if isinstance(layers, dict) else ()
-        self._layers = {root: layer for root, layer in pairs if isinstance(layer, bytes)}
+        self._layers = metainfo.piece_hashes()
 
     def find(self, piece: int) -> tuple[TorrentFile, int, int]:
         """File of a piece, and its first byte there and the one after its last."""
@@ -37,14 +31,26 @@ class PieceMap:
     def verify(self, piece: int, data: bytes) -> None:
         """Check the bytes of a piece. Raises DownloadError."""
         file, begin, end = self.find(piece)
-        leaves = b"".join(
-            sha256(memoryview(data)[at : at + BLOCK_BYTES]).digest()
-            for at in range(0, len(data), BLOCK_BYTES)
-        )
-        expected = file.pieces_root
+        expected, blocks = file.pieces_root, 1
         if file.length_bytes > self._length:
-            at = begin // self._length * 32
-            expected = self._layers[file.pieces_root or b""][at : at + 32]
-            leaves = leaves.ljust(self._length // BLOCK_BYTES * 32, b"\0")
-        if len(data) != end - begin or merkle_root(leaves, _NO_BLOCK) != expected:
+            expected = self._hash(file, begin // self._length)
+            blocks = self._length // BLOCK_BYTES
+        if len(data) != end - begin or piece_root(data, blocks) != expected:
             raise DownloadError(f"piece {piece} is not what the torrent says")
+
+    def hashes(self, index: int) -> list[bytes]:
+        """Hashes of a file's pieces."""
+        file = self._files[index]
+        count = self.first_pieces[index + 1] - self.first_pieces[index]
+        if count > 1:
+            return [self._hash(file, number) for number in range(count)]
+        return [file.pieces_root] if file.pieces_root else []
+
+    def lengths_bytes(self, index: int) -> list[int]:
+        """Lengths of a file's pieces."""
+        whole, rest = divmod(self._files[index].length_bytes, self._length)
+        return [self._length] * whole + [rest] * bool(rest)
+
+    def _hash(self, file: TorrentFile, number: int) -> bytes:
+        at = number * HASH_BYTES
+        return self._layers[file.pieces_root or b""][at : at + HASH_BYTES]

@@ -32,7 +32,7 @@ from client_lib.errors import (
     LicenceRevoked,
     UsageError,
 )
-from client_lib.nursery import open_quiet_nursery
+from client_lib.nursery import leaves, open_quiet_nursery
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.licensing_api import LicenceRecord
 
@@ -81,17 +81,22 @@ class JobRunner:
         self._totals: dict[LicenceId, AlbumTotals] = {}
         self._awaited: set[LicenceId] = set()
         self._no_room: dict[LicenceId, tuple[DiskFullError, float]] = {}
+        self._cancelling: list[LicenceId] = []
         self._prefetch = Prefetch(around.join_ahead)
         self._wake = trio.Event()
+        self.ended = False  # every album has, and no other is taken up
 
     def add(
         self, licences: Sequence[LicenceRecord], into: Path, files: Sequence[str] | None = None
     ) -> None:
         """Take up albums: new ones go to the end of the queue. Raises UsageError.
 
-        Those under way go on.
+        Those under way go on; one that is being cancelled begins anew when it has left its swarm.
         """
-        fresh = [licence for licence in licences if licence.licence_id not in self._runs]
+        if self.ended:
+            raise UsageError("this download has ended: start another one")
+        under_way = self._runs.keys() & self.licences.keys()
+        fresh = [licence for licence in licences if licence.licence_id not in under_way]
         self._queue.add(fresh, str(into.expanduser().absolute()), files)
         emit = self._around.emit
         for licence in fresh:
@@ -137,12 +142,17 @@ class JobRunner:
         self._no_room.pop(licence_id, None)
         self.licences.pop(licence_id, None)
         self.outcomes.pop(licence_id, None)
+        self._cancelling.append(licence_id)  # and may be added again meanwhile
         run = self._stop(licence_id)
         self._changed()
-        if run is not None:
-            await run.ended.wait()
-        if discard:
-            await trio.to_thread.run_sync(placement.discard, self._around.library, licence_id)
+        try:
+            if run is not None:
+                await run.ended.wait()
+            if discard:
+                await trio.to_thread.run_sync(placement.discard, self._around.library, licence_id)
+        finally:
+            self._cancelling.remove(licence_id)
+            self._changed()
         await trio.lowlevel.checkpoint()
 
     def move(self, licence_ids: Sequence[LicenceId], before: LicenceId | None) -> None:
@@ -164,10 +174,9 @@ class JobRunner:
         """Choose files of an album; one that ended is taken up again. Raises UsageError."""
         if licence_id not in self.licences:
             raise UsageError(f"{licence_id}: this album is not in the job")
-        run = self._runs.get(licence_id)
         ended = isinstance(self.outcomes.get(licence_id), Finished)
-        if run is not None and not ended:
-            run.album.select(files)
+        if not ended and (album := self.album(licence_id)) is not None:
+            album.select(files)
         self._queue.select(licence_id, files)
         if ended:
             self.outcomes.pop(licence_id)
@@ -213,6 +222,7 @@ class JobRunner:
                     woken = self._wake
                     self._admit(albums)
                     await woken.wait()
+                self.ended = True
                 albums.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
 
@@ -224,19 +234,17 @@ class JobRunner:
     def _admit(self, albums: trio.Nursery) -> None:
         waiting = self._waiting()
         fetching, unfinished = sum(run.fetching for run in self._open.values()), len(self._open)
-        awaited = [entry for entry in waiting if entry.licence_id in self._awaited]
-        for entry in awaited:
-            waiting.remove(entry)
-            self._start(entry, albums)
-            fetching, unfinished = fetching + 1, unfinished + 1
-        while waiting and fetching < self._concurrency.target and unfinished < _MOST_OPEN:
-            entry = waiting.pop(0)
-            self._start(entry, albums)
+        waiting.sort(key=lambda entry: entry.licence_id not in self._awaited)  # those come first
+        while waiting and (
+            waiting[0].licence_id in self._awaited
+            or (fetching < self._concurrency.target and unfinished < _MOST_OPEN)
+        ):
+            self._start(waiting.pop(0), albums)
             fetching, unfinished = fetching + 1, unfinished + 1
         self._prefetch.want([self.licences[entry.licence_id] for entry in waiting[:MOST_AHEAD]])
 
     def _waiting(self) -> list[QueueEntry]:
-        held = self._runs.keys() | self._no_room.keys()
+        held = self._runs.keys() | self._no_room.keys() | set(self._cancelling)
         waiting = self._queue.waiting(self.order, self.licences.keys())
         return [entry for entry in waiting if entry.licence_id not in held]
 
@@ -279,13 +287,10 @@ class JobRunner:
             self._ended_badly(licence, DownloadError(f"{licence.name}: {error}"))
         except ExceptionGroup as group:
             # An album that is stopped while it fails: what was cancelled is out of the group.
-            ours, others = group.split(AlbumswarmError)
-            if others is not None or ours is None:
+            errors = [leaf for leaf in leaves(group) if isinstance(leaf, AlbumswarmError)]
+            if errors != leaves(group):
                 raise
-            first: Exception = ours
-            while isinstance(first, ExceptionGroup):
-                first = first.exceptions[0]
-            self._ended_badly(licence, first)
+            self._ended_badly(licence, errors[0])
         finally:
             self._note_verified(licence.licence_id)
             del self._runs[licence.licence_id]

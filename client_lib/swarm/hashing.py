@@ -15,7 +15,15 @@ import trio
 
 from client_lib.errors import StorageError
 from client_lib.nursery import open_quiet_nursery
-from client_lib.wire.piece_layers import BLOCK_BYTES, layer_above, merkle_root, padding_hash
+from client_lib.plain_file import open_plain
+from client_lib.wire.piece_layers import (
+    ABSENT_BLOCK,
+    BLOCK_BYTES,
+    HASH_BYTES,
+    layer_above,
+    merkle_root,
+    padding_hash,
+)
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes to do. What it raises stops the work."""
@@ -23,8 +31,6 @@ Progress = Callable[[int, int], None]
 _BUFFER_BYTES = 1 << 18  # what stays in a core's cache between reading, hashing and writing
 _STRETCH_BYTES = 8 << 20
 """What a thread takes at a time: long enough that handing it out costs nothing."""
-_NO_BLOCK = bytes(32)
-"""What BEP 52 pads the leaves with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,11 @@ class HashTree:
 
     root: bytes | None
     layer: bytes = b""
+
+    def piece_hashes(self) -> list[bytes]:
+        """Hashes of the pieces: of a file no longer than one, its root."""
+        layer = self.layer or self.root or b""
+        return [layer[at : at + HASH_BYTES] for at in range(0, len(layer), HASH_BYTES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +138,11 @@ def _hash_stretch(stretch: _Stretch, unit_bytes: int, buffer: memoryview) -> byt
     file, hashes = stretch.file, []
     blocks = [buffer[begin : begin + BLOCK_BYTES] for begin in range(0, len(buffer), BLOCK_BYTES)]
     with ExitStack() as stack:
-        # O_NOFOLLOW and O_NONBLOCK: a link or pipe that took the file's place is not followed.
-        source = _open(file.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        source = _open_source(file.source)
         stack.callback(os.close, source)
         target = None
         if file.copy_to is not None:
-            target = _open(file.copy_to, os.O_WRONLY | os.O_NOFOLLOW)
+            target = _open_copy(file.copy_to, os.O_WRONLY)
             stack.callback(os.close, target)
         for at in range(stretch.begin_bytes, stretch.end_bytes, len(buffer)):
             data = buffer[: stretch.end_bytes - at]
@@ -145,13 +155,13 @@ def _hash_stretch(stretch: _Stretch, unit_bytes: int, buffer: memoryview) -> byt
                 hashes.append(sha256(data[-rest:]).digest())
     leaves = b"".join(hashes)
     if file.size_bytes <= unit_bytes:  # its only unit is no higher than it need be
-        return merkle_root(leaves, _NO_BLOCK)
-    return _reduced(leaves, unit_bytes // BLOCK_BYTES, _NO_BLOCK)
+        return merkle_root(leaves, ABSENT_BLOCK)
+    return _reduced(leaves, unit_bytes // BLOCK_BYTES, ABSENT_BLOCK)
 
 
 def _reduced(layer: bytes, group: int, padding: bytes) -> bytes:
     """Roots of groups of so many hashes, a power of two; the last group is padded."""
-    layer += padding * (-len(layer) // 32 % group)
+    layer += padding * (-len(layer) // HASH_BYTES % group)
     return layer_above(layer, group.bit_length() - 1)
 
 
@@ -189,9 +199,16 @@ def _make_empty(files: Sequence[ContentFile]) -> None:
             raise StorageError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _open(path: Path, flags: int) -> int:
+def _open_source(path: Path) -> int:
     try:
-        return os.open(path, flags | os.O_CLOEXEC)
+        return open_plain(path)
+    except OSError as error:
+        raise StorageError(f"cannot open {path}: {error.strerror}") from error
+
+
+def _open_copy(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise StorageError(f"cannot open {path}: {error.strerror}") from error
 
@@ -219,7 +236,7 @@ def _write(file: ContentFile, descriptor: int, data: memoryview, at: int) -> Non
 
 def _sync(files: Sequence[ContentFile]) -> None:
     for path in [file.copy_to for file in files if file.copy_to is not None]:
-        descriptor = _open(path, os.O_RDONLY)
+        descriptor = _open_copy(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         except OSError as error:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import cast
 
 from client_lib.errors import BencodeError, IdentifierError, MetainfoError
 from client_lib.wire import bencode
@@ -88,6 +89,10 @@ class Metainfo:
     def size_bytes(self) -> int:
         """All files together."""
         return sum(file.length_bytes for file in self.files)
+
+    def piece_hashes(self) -> dict[bytes, bytes]:
+        """Hashes of a file's pieces in a row, by its `pieces root`; of files longer than one."""
+        return cast("dict[bytes, bytes]", bencode.decode(self.piece_layers))  # verified
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Metainfo":

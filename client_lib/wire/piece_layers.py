@@ -12,8 +12,10 @@ from client_lib.wire.file_tree import TorrentFile
 BLOCK_BYTES = 16 << 10
 """A leaf of the hash tree; also the smallest piece."""
 MAX_PIECE_BYTES = 1 << 28  # libtorrent 2.1.1 refuses more
-_HASH_BYTES = 32
-_pairs = Struct(f"{2 * _HASH_BYTES}s").iter_unpack
+HASH_BYTES = 32
+ABSENT_BLOCK = bytes(HASH_BYTES)
+"""The leaf of a block beyond the end of a file."""
+_pairs = Struct(f"{2 * HASH_BYTES}s").iter_unpack
 
 
 def check_piece_length(piece_length: Decoded | None) -> int:
@@ -56,7 +58,7 @@ def verify_piece_layers(
     padding = padding_hash(piece_length_bytes)
     for root, layer in layers.items():
         pieces = -(-lengths[root] // piece_length_bytes)
-        if not isinstance(layer, bytes) or len(layer) != pieces * _HASH_BYTES:
+        if not isinstance(layer, bytes) or len(layer) != pieces * HASH_BYTES:
             raise MetainfoError(f"piece layer {root.hex()} is not {pieces} hashes of 32 bytes")
         if merkle_root(layer, padding) != root:
             raise MetainfoError(f"piece layer {root.hex()} does not hash to its pieces root")
@@ -64,7 +66,7 @@ def verify_piece_layers(
 
 def padding_hash(piece_length_bytes: int) -> bytes:
     """Root over one piece of absent blocks; BEP 52 pads the tree with leaves of zeros."""
-    digest = bytes(_HASH_BYTES)
+    digest = ABSENT_BLOCK
     for _ in range((piece_length_bytes // BLOCK_BYTES).bit_length() - 1):
         digest = _doubled(digest)
     return digest
@@ -72,12 +74,21 @@ def padding_hash(piece_length_bytes: int) -> bytes:
 
 def merkle_root(layer: bytes, padding: bytes) -> bytes:
     """Root above a layer of concatenated hashes, padded to a power of two by `padding`."""
-    while len(layer) > _HASH_BYTES:
-        if len(layer) % (2 * _HASH_BYTES):
+    while len(layer) > HASH_BYTES:
+        if len(layer) % (2 * HASH_BYTES):
             layer += padding
         layer = layer_above(layer)
         padding = _doubled(padding)
     return layer
+
+
+def piece_root(data: bytes, blocks: int = 1) -> bytes:
+    """Root over a piece's bytes, whose tree has at least so many leaves: absent ones are zeros."""
+    view = memoryview(data)
+    leaves = b"".join(
+        [sha256(view[at : at + BLOCK_BYTES]).digest() for at in range(0, len(view), BLOCK_BYTES)]
+    )
+    return merkle_root(leaves.ljust(blocks * HASH_BYTES, b"\0"), ABSENT_BLOCK)
 
 
 def layer_above(layer: bytes, levels: int = 1) -> bytes:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client_lib.console import printable, show_status
+from client_lib.service.fleet_table import fleet_table
 from seeder.cli.root import NO_COMMON, CommonOptions, Flag, app
 from seeder.config import configure
 from seeder.status import NodeState, NodeStatus, ReleaseStatus, read_status
@@ -52,7 +53,7 @@ def rendered(status: NodeStatus, now: dt.datetime) -> RenderableType:
     if status.releases:
         parts.append(_releases(status))
     if status.fleet:
-        parts.append(_fleet(status, now))
+        parts.append(fleet_table(status.fleet, now.timestamp()))
     problems = _problems(status, now)
     if problems:
         parts.append(_listed("problems", problems))
@@ -129,21 +130,6 @@ def _releases(status: NodeStatus) -> Table:
 def _heat(release: ReleaseStatus) -> tuple[bool, int, int, int]:
     problem = release.problem is not None
     return problem, release.leechers, release.customers, release.uploaded_total_bytes
-
-
-def _fleet(status: NodeStatus, now: dt.datetime) -> Table:
-    table = Table(title="fleet", title_justify="left")
-    for name in ("seeder", "where", "capacity", "state", "heard"):
-        table.add_column(name)
-    for node in status.fleet:
-        table.add_row(
-            Text(printable(node.seeder_id)),
-            f"{printable(', '.join(node.addresses))} port {node.port}",
-            f"{decimal(node.capacity)}/s" if node.capacity else "not limited",
-            "draining" if node.draining else "serving",
-            f"{max(0, int(now.timestamp()) - node.heard_at)} s ago",
-        )
-    return table
 
 
 def _problems(status: NodeStatus, now: dt.datetime) -> list[str]:

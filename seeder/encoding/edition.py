@@ -12,6 +12,7 @@ from client_lib.errors import StorageError
 from client_lib.nursery import open_quiet_nursery
 from seeder.encoding.covers import read_covers, write_covers
 from seeder.encoding.ffmpeg import Ffmpeg
+from seeder.encoding.process_group import open_process_group
 from seeder.encoding.source import FilePath, Source
 from seeder.encoding.targets import Target
 
@@ -36,7 +37,7 @@ async def make_edition(
             original, made = root.joinpath(*path), into.joinpath(*paths[path])
             log = into.parent / f"{len(logs)}.log"
             logs.append(log)
-            await ffmpeg.encode(original, source.tracks[path], target, made, log)
+            await ffmpeg.encode(original, source.tracks[path], target, made, log, group)
             await trio.to_thread.run_sync(_copy_covers, original, made)
         on_track(path)
 
@@ -49,7 +50,7 @@ async def make_edition(
                 # Whether it was a link meanwhile, the comparison with the survey tells.
                 copy = partial(shutil.copyfile, follow_symlinks=False)
                 await trio.to_thread.run_sync(copy, root.joinpath(*path), made)
-        async with open_quiet_nursery() as nursery:
+        async with open_process_group() as group, open_quiet_nursery() as nursery:
             for path in source.tracks:
                 nursery.start_soon(encode, path)
     except OSError as error:

@@ -33,12 +33,19 @@ class Ffmpeg:
     program: str
 
     async def encode(
-        self, source: Path, track: SourceTrack, target: Target, into: Path, log: Path
+        self,
+        source: Path,
+        track: SourceTrack,
+        target: Target,
+        into: Path,
+        log: Path,
+        process_group: int,
     ) -> None:
         """Encode a track with its tags, without its cover, to the new file `into`.
 
-        `log` is where ffmpeg's words go. Takes one core. Raises StorageError for a track that
-        is damaged, or takes longer than it plays and two minutes (at most an hour).
+        `log` is where ffmpeg's words go, `process_group` what it ends with. Takes one core. Raises
+        StorageError for a track that is damaged, or takes longer than it plays and two minutes (at
+        most an hour).
         """
         limit_s = min(_MOST_LIMIT_S, _LEAST_LIMIT_S + track.duration_s)
         with log.open("wb") as words, trio.move_on_after(limit_s) as limit:
@@ -47,6 +54,7 @@ class Ffmpeg:
                 stderr=words,
                 check=False,
                 deliver_cancel=_kill,
+                process_group=process_group,
                 env=_environment(),
             )
         if limit.cancelled_caught:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from client_lib.durable import read_file_if_present, sync_folder, write_atomically
 from client_lib.errors import IdentifierError, StorageError
+from client_lib.plain_file import open_plain
 from client_lib.wire.licensing_api import MAX_TORRENT_BYTES
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import TorrentName, parse_torrent_name
@@ -121,8 +122,7 @@ class FolderReader:
         place = self._pieces.place(piece)
         path = os.path.join(self._folder, *place.file.path)  # noqa: PTH118 - a tenth of the time
         try:
-            # Published files are plain ones; a link that got here since leads nowhere good.
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = open_plain(path)
             try:
                 data = os.pread(handle, place.length_bytes, place.offset_bytes)
             finally:

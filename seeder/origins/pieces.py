@@ -6,16 +6,14 @@ customer's retry.
 """
 
 import bisect
-import hashlib
 import itertools
 from array import array
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from client_lib.errors import StorageError
-from client_lib.wire import bencode
 from client_lib.wire.file_tree import TorrentFile
 from client_lib.wire.metainfo import Metainfo
-from client_lib.wire.piece_layers import BLOCK_BYTES, merkle_root
+from client_lib.wire.piece_layers import BLOCK_BYTES, HASH_BYTES, piece_root
 
 
 class Place(NamedTuple):
@@ -54,7 +52,7 @@ class PieceMap:
         self._piece_length_bytes = torrent.piece_length_bytes
         self._empty = tuple(file for file in torrent.files if file.pieces_root is None)
         self._by_path: dict[tuple[str, ...], FilePieces] | None = None
-        layers = cast("dict[bytes, bytes]", bencode.decode(torrent.piece_layers))
+        layers = torrent.piece_hashes()
         self._files = tuple(file for file in torrent.files if file.pieces_root is not None)
         self._layers = tuple(layers.get(file.pieces_root or b"") for file in self._files)
         counts = (-(-file.length_bytes // self._piece_length_bytes) for file in self._files)
@@ -94,23 +92,14 @@ class PieceMap:
         if layer is None:  # no longer than a piece: its tree is no higher than it need be
             blocks = 1 << (-(-size // BLOCK_BYTES) - 1).bit_length()
             return Place(file, offset, size, file.pieces_root or b"", blocks)
-        digest = layer[32 * number : 32 * number + 32]
+        digest = layer[HASH_BYTES * number : HASH_BYTES * (number + 1)]
         return Place(file, offset, size, digest, self._piece_length_bytes // BLOCK_BYTES)
 
 
 def verify(data: bytes, place: Place) -> None:
     """Raise DamagedPiece unless `data` is the piece."""
-    if len(data) == place.length_bytes:
-        view = memoryview(data)
-        leaves = b"".join(
-            [
-                hashlib.sha256(view[at : at + BLOCK_BYTES]).digest()
-                for at in range(0, len(data), BLOCK_BYTES)
-            ]
-        )
-        leaves += bytes(32 * place.blocks - len(leaves))
-        if merkle_root(leaves, bytes(32)) == place.digest:
-            return
+    if len(data) == place.length_bytes and piece_root(data, place.blocks) == place.digest:
+        return
     path = "/".join(place.file.path)
     raise DamagedPiece(
         f"{path}: the {place.length_bytes} bytes at {place.offset_bytes} are not what was published"

@@ -7,7 +7,8 @@
     ```text output         lines that the block before it must have printed, … for anything
     ```python file=NAME    a file that the commands use
 
-The ports of the text are replaced by free ones, so that several tests can run side by side.
+The ports of the text are replaced by free ones, so that several tests can run side by side. What a
+document leaves in the background ends with its test.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ import pytest
 import trio
 from ephemeral_port_reserve import reserve
 
+from seeder.encoding.process_group import open_process_group
 from tests.architecture.documents import ROOT, Block, blocks
 from tests.patience import PATIENCE_S
 
@@ -59,7 +61,7 @@ def test_readme_and_how_to_have_something_to_run() -> None:
 async def test_documented_commands_work(path: Path, tmp_path: Path) -> None:
     ports = {port: str(reserve()) for port in _PORTS}
     printed = ""
-    async with contextlib.AsyncExitStack() as stack:
+    async with open_process_group() as group, contextlib.AsyncExitStack() as stack:
         for block in runnable(path):
             where = f"{path.name}:{block.line}"
             script = re.sub("|".join(_PORTS), lambda port: ports[port[0]], block.text)
@@ -69,14 +71,15 @@ async def test_documented_commands_work(path: Path, tmp_path: Path) -> None:
             elif "file" in marks:
                 (tmp_path / marks["file"]).write_text(script)
             elif "serve" in marks:
-                await stack.enter_async_context(_serving(script, tmp_path, where))
+                await stack.enter_async_context(_serving(script, tmp_path, where, group))
             elif "run" in marks:
-                printed = await _run(script, tmp_path, where, int(marks.get("exits", "0")))
+                exits = int(marks.get("exits", "0"))
+                printed = await _run(script, tmp_path, where, exits, group)
             elif printed:
                 _require_lines(block.text, printed, where)
 
 
-async def _run(script: str, folder: Path, where: str, exits: int) -> str:
+async def _run(script: str, folder: Path, where: str, exits: int, group: int) -> str:
     with trio.fail_after(PATIENCE_S):
         done = await trio.run_process(
             ["sh", "-eu", "-c", script],
@@ -86,6 +89,7 @@ async def _run(script: str, folder: Path, where: str, exits: int) -> str:
             capture_stdout=True,
             capture_stderr=True,
             check=False,
+            process_group=group,
         )
     told = done.stdout.decode() + done.stderr.decode()
     assert done.returncode == exits, f"{where}: exit {done.returncode}\n{script}\n{told}"
@@ -94,13 +98,14 @@ async def _run(script: str, folder: Path, where: str, exits: int) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _serving(script: str, folder: Path, where: str) -> AsyncIterator[None]:
+async def _serving(script: str, folder: Path, where: str, group: int) -> AsyncIterator[None]:
     process = await trio.lowlevel.open_process(
         ["sh", "-c", f"exec {script}"],
         cwd=folder,
         env=_environment(folder),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        process_group=group,
     )
     log = process.stderr
     assert log is not None

@@ -5,7 +5,6 @@ tracker has both or neither: what it had not written is reported again, and coun
 """
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,13 @@ from pysqlite3 import dbapi2
 from sqlite_utils import Database, Migrations
 
 from client_lib.errors import StorageError
+from client_lib.service.sqlite_files import create_private_file, require_safe_sqlite
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.accounting.amounts import Amounts
 from tracker.accounting.sessions import RECORD_FORMAT
 from tracker.sqlite_errors import is_damage
 from tracker.trust.admission import Role
 from tracker.unhurried import unhurried
-
-OLDEST_SQLITE = (3, 51, 3)
-"""Versions from 3.7.0 to 3.51.2 can lose a WAL reset after a crash."""
 
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL")
 _BUSY_TIMEOUT_S = 10
@@ -129,17 +126,8 @@ class AccountingStore:
     def __init__(self, path: Path) -> None:
         """Open the file, made with mode 0600 if it is missing, and bring its schema up to date."""
         self._path = path
-        if dbapi2.sqlite_version_info < OLDEST_SQLITE:
-            raise StorageError(
-                f"SQLite {dbapi2.sqlite_version} may lose writes (WAL reset): "
-                f"{'.'.join(map(str, OLDEST_SQLITE))} or later is needed, as pysqlite3 brings it"
-            )
-        try:
-            # Created here, because SQLite would make it readable for everybody; its -wal and
-            # -shm files take over the mode.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise StorageError(f"cannot create accounts {path}: {error.strerror}") from error
+        require_safe_sqlite(dbapi2.sqlite_version_info)
+        create_private_file(path, "accounts")
         with self._storage_errors():
             self._sqlite = dbapi2.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S

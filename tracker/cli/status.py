@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from client_lib.console import printable
+from client_lib.service.fleet_table import fleet_table
 from tracker.operating.status import Moved, TrackerStatus
 
 _SHOWN_FLAGS = 10
@@ -21,7 +22,7 @@ def rendered(status: TrackerStatus) -> RenderableType:
     if status.refusals:
         parts.append(_counted("refused since the start", "reason", status.refusals))
     if status.fleet:
-        parts.append(_fleet(status))
+        parts.append(fleet_table(status.fleet, status.at))
     if status.flags:
         parts.append(_flags(status))
     return Group(*parts)
@@ -91,21 +92,6 @@ def _counted(title: str, what: str, counts: dict[str, int]) -> Table:
     table.add_column("times", justify="right")
     for name, count in sorted(counts.items(), key=lambda item: -item[1]):
         table.add_row(name, str(count))
-    return table
-
-
-def _fleet(status: TrackerStatus) -> Table:
-    table = Table(title="fleet", title_justify="left")
-    for name in ("seeder", "where", "capacity", "state", "heard"):
-        table.add_column(name)
-    for node in status.fleet:
-        table.add_row(
-            Text(printable(node.seeder_id)),
-            f"{', '.join(node.addresses)} port {node.port}",
-            f"{decimal(node.capacity)}/s",
-            "draining" if node.draining else "serving",
-            f"{max(0, int(status.at) - node.heard_at)} s ago",
-        )
     return table
 
 

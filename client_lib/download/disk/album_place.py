@@ -95,12 +95,7 @@ class AlbumPlace:
 
     def _had(self) -> frozenset[int]:
         """Indexes of the files that an earlier run completed."""
-        had = self.record.files
-        every = range(len(self.paths))
-        if had is None:
-            return frozenset(every)
-        known = set(had)
-        return frozenset(index for index in every if self.paths[index] in known)
+        return frozenset(self.record.complete_of(self.paths))
 
 
 def already_there(

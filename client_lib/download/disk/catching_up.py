@@ -12,6 +12,7 @@ import trio
 
 from client_lib.download.piece_map import PieceMap
 from client_lib.errors import DownloadError
+from client_lib.plain_file import open_plain
 from client_lib.swarm.resume import ResumePoint
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.piece_layers import BLOCK_BYTES
@@ -52,7 +53,7 @@ def _right_pieces(pieces: PieceMap, missing: Sequence[int], path: Path) -> list[
     """Those of one file that are there and right; none of a file that cannot be read."""
     right: list[int] = []
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_plain(path)
     except OSError:
         return []
     try:

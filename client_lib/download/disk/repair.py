@@ -69,15 +69,10 @@ async def verify_album(
         torrent = library.licence_folder(licence.licence_id) / TORRENT_FILE
         metainfo = Metainfo.from_bytes(read_file(torrent, max_bytes=MAX_TORRENT_BYTES))
         paths = local_paths([file.path for file in metainfo.files])
-        had = None if record.files is None else set(record.files)
-        chosen = [
-            (file, path)
-            for file, path in zip(metainfo.files, paths, strict=True)
-            if had is None or path in had
-        ]
+        chosen = record.complete_of(paths)
         folder = Path(record.folder)
         findings = verify_files(
-            folder, [file for file, _ in chosen], [path for _, path in chosen], tell
+            folder, [metainfo.files[n] for n in chosen], [paths[n] for n in chosen], tell
         )
         lacks = [finding.path for finding in findings if finding.is_damage]
         placement.remember_lacking(library, licence, record, lacks)

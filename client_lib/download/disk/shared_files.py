@@ -139,13 +139,8 @@ class SharedFiles:
         if record is None or metainfo is None:
             return None
         paths = local_paths([file.path for file in metainfo.files])
-        had = None if record.files is None else set(record.files)
-        there = [
-            (file, path)
-            for file, path in zip(metainfo.files, paths, strict=True)
-            if had is None or path in had
-        ]
-        return _line(licence_id, [file for file, _ in there], [path for _, path in there])
+        there = record.complete_of(paths)
+        return _line(licence_id, [metainfo.files[n] for n in there], [paths[n] for n in there])
 
     def _take(self, albums: dict[str, _Files], line: _Line) -> None:
         """Put an album into memory in place of what was known of it; the oldest make room."""

@@ -7,7 +7,6 @@ belong to one file each (BEP 52), so every piece is known for itself to be right
 
 import contextlib
 import os
-import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +19,14 @@ from client_lib.download.disk.shared_files import SharedFiles
 from client_lib.download.disk.space import DISK_FULL_ERRNOS
 from client_lib.download.disk.verification import surplus_files
 from client_lib.download.library import DeviceLibrary
+from client_lib.download.piece_map import PieceMap
 from client_lib.errors import StorageError
+from client_lib.plain_file import open_plain, plain_size_bytes
 from client_lib.swarm.hashing import ContentFile, HashTree, hash_files
 from client_lib.swarm.resume import ResumePoint
-from client_lib.wire import bencode
-from client_lib.wire.file_tree import TorrentFile
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.metainfo import Metainfo
 
-_HASH_BYTES = 32
 _FICLONE = 0x40049409  # linux/fs.h
 
 
@@ -58,13 +56,13 @@ async def stage(
     for index in missing:
         good[index], elsewhere = await staging.fill(index)
         if elsewhere:
-            lengths = _piece_lengths(metainfo.files[index], metainfo.piece_length_bytes)
+            lengths = staging.pieces.lengths_bytes(index)
             reused += sum(n for n, right in zip(lengths, good[index], strict=True) if right)
     if any(any(flags) for flags in good.values()) and staging.is_fresh:
         have = [
             flag
-            for index, file in enumerate(metainfo.files)
-            for flag in good.get(index) or [False] * _pieces(file, metainfo.piece_length_bytes)
+            for index in range(len(metainfo.files))
+            for flag in good.get(index) or [False] * len(staging.pieces.hashes(index))
         ]
         point = ResumePoint.of(metainfo.info_hash, have, {})
         await trio.to_thread.run_sync(library.keep_resume_point, licence_id, point)
@@ -88,7 +86,7 @@ class _Staging:
         self._licence_id = licence_id
         self._library = library
         self._shared = shared
-        self._layers: dict[bytes, bytes] = {}
+        self.pieces = PieceMap(metainfo)
         self._surplus: dict[int, list[Path]] = {}
         self.is_fresh = False
         """Whether nothing was there, so that all that is known of pieces is known from copying."""
@@ -105,9 +103,6 @@ class _Staging:
             # Killed when some of the fetched files were in the album already.
             self._library.forget_resume_point(self._licence_id)
         self.is_fresh = len(absent) == len(wanted)
-        layers = bencode.decode(self._metainfo.piece_layers)
-        if isinstance(layers, dict):
-            self._layers = {k: v for k, v in layers.items() if isinstance(v, bytes)}
         if place.replaces:
             lengths = {files[index].length_bytes for index in absent}
             folder = Path(place.record.folder)
@@ -131,69 +126,43 @@ class _Staging:
         if shared or self._place.replaces:
             sources = await trio.to_thread.run_sync(self._sources, index, shared)
             for source in sources:
-                flags = await self._copy(source.path, target, file)
+                flags = await self._copy(source.path, target, index)
                 if all(flags) or (any(flags) and source == sources[-1]):
                     return flags, source.elsewhere
             await trio.to_thread.run_sync(_remove, target)
-        return [False] * _pieces(file, self._metainfo.piece_length_bytes), False
+        return [False] * len(self.pieces.hashes(index)), False
 
     def _sources(self, index: int, shared: Sequence[Path]) -> list[_Source]:
-        file, place = self._metainfo.files[index], self._place
-        others = [*self._surplus.get(file.length_bytes, ()), *shared]
-        sources = [_Source(path, True) for path in others if _size(path) == file.length_bytes]
+        place, length = self._place, self._metainfo.files[index].length_bytes
+        others = [*self._surplus.get(length, ()), *shared]
+        sources = [_Source(path, True) for path in others if plain_size_bytes(path) == length]
         own = Path(place.record.folder) / place.paths[index]
-        if place.replaces and _size(own):
+        if place.replaces and plain_size_bytes(own):
             sources.append(_Source(own, False))
         return sources
 
-    async def _copy(self, source: Path, target: Path, file: TorrentFile) -> list[bool]:
+    async def _copy(self, source: Path, target: Path, index: int) -> list[bool]:
         """Copy as much as fits; returns which pieces of the file are right."""
-        piece_bytes = self._metainfo.piece_length_bytes
+        file = self._metainfo.files[index]
         await trio.to_thread.run_sync(_remove, target)
         try:
-            length = min(_size(source), file.length_bytes)
+            length = min(plain_size_bytes(source) or 0, file.length_bytes)
             cloned = await trio.to_thread.run_sync(_clone, source, target, length)
             if cloned:
                 content = ContentFile(file.path, target, length)
             else:
                 content = ContentFile(file.path, source, length, copy_to=target)
-            (tree,) = await hash_files([content], piece_bytes)
+            (tree,) = await hash_files([content], self._metainfo.piece_length_bytes)
         except StorageError as error:
             cause = error.__cause__
             if isinstance(cause, OSError) and cause.errno in DISK_FULL_ERRNOS:
                 raise
             tree = HashTree(None)  # it went away, or may not be read
-        layer = self._layers.get(file.pieces_root or b"", b"")
-        return _right_pieces(file, tree, layer, piece_bytes)
-
-
-def _right_pieces(file: TorrentFile, tree: HashTree, layer: bytes, piece_bytes: int) -> list[bool]:
-    expected: list[bytes | None] = [*_hashes(layer)] or [file.pieces_root]
-    found: list[bytes | None] = [*_hashes(tree.layer)] or [tree.root]
-    found += [None] * (_pieces(file, piece_bytes) - len(found))
-    return [a is not None and a == b for a, b in zip(expected, found, strict=True)]
-
-
-def _hashes(layer: bytes) -> list[bytes]:
-    return [layer[at : at + _HASH_BYTES] for at in range(0, len(layer), _HASH_BYTES)]
-
-
-def _pieces(file: TorrentFile, piece_bytes: int) -> int:
-    return -(-file.length_bytes // piece_bytes)
-
-
-def _piece_lengths(file: TorrentFile, piece_bytes: int) -> Sequence[int]:
-    whole, rest = divmod(file.length_bytes, piece_bytes)
-    return [piece_bytes] * whole + [rest] * bool(rest)
-
-
-def _size(path: Path) -> int:
-    """Length of a plain file, 0 for anything else."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+        found = tree.piece_hashes()
+        return [
+            number < len(found) and found[number] == expected
+            for number, expected in enumerate(self.pieces.hashes(index))
+        ]
 
 
 def _make_folder(folder: Path) -> None:
@@ -227,7 +196,7 @@ def _clone(source: Path, target: Path, length: int) -> bool:
     _make_folder(target.parent)
     try:
         with contextlib.ExitStack() as stack:
-            reading = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            reading = open_plain(source)
             stack.callback(os.close, reading)
             with target.open("xb") as copy:
                 fcntl.ioctl(copy.fileno(), _FICLONE, reading)

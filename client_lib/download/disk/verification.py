@@ -2,7 +2,6 @@
 
 import enum
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,13 +10,13 @@ from pathlib import Path
 from client_lib.download.disk.checksums import CHECKSUMS_FILE
 from client_lib.download.disk.naming import comparable
 from client_lib.errors import StorageError
+from client_lib.plain_file import open_plain, plain_size_bytes
 from client_lib.wire.file_tree import TorrentFile
-from client_lib.wire.piece_layers import BLOCK_BYTES, merkle_root
+from client_lib.wire.piece_layers import ABSENT_BLOCK, BLOCK_BYTES, merkle_root
 
 _READ_BYTES = 64 * BLOCK_BYTES
 MAX_SURPLUS = 10_000
 """Files beside an album's own that are told of."""
-_NO_BLOCK = bytes(32)  # BEP 52: leaves beyond the end of the file
 
 
 class FileState(enum.StrEnum):
@@ -57,7 +56,8 @@ class VerifyProgress:
 def sizes_fit(folder: Path, files: Sequence[TorrentFile], paths: Sequence[str]) -> bool:
     """Tell whether every file is there with its length, without reading any."""
     return all(
-        _length(folder / path) == file.length_bytes for file, path in zip(files, paths, strict=True)
+        plain_size_bytes(folder / path) == file.length_bytes
+        for file, path in zip(files, paths, strict=True)
     )
 
 
@@ -100,7 +100,7 @@ def surplus_files(folder: Path, paths: Sequence[str]) -> Iterator[tuple[str, int
         folders.sort()
         for name in sorted(names):
             path = Path(where, name)
-            length = _length(path)
+            length = plain_size_bytes(path)
             relative = path.relative_to(folder).as_posix()
             if length is None or comparable(relative) in own:
                 continue
@@ -110,16 +110,8 @@ def surplus_files(folder: Path, paths: Sequence[str]) -> Iterator[tuple[str, int
             yield relative, length
 
 
-def _length(path: Path) -> int | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
 def _file_state(path: Path, file: TorrentFile, on_bytes: Callable[[int], None]) -> FileState:
-    length = _length(path)
+    length = plain_size_bytes(path)
     if length is None:
         return FileState.MISSING
     if length != file.length_bytes:
@@ -135,9 +127,9 @@ def _file_state(path: Path, file: TorrentFile, on_bytes: Callable[[int], None]) 
 
 def _pieces_root(path: Path, on_bytes: Callable[[int], None]) -> bytes:
     leaves = bytearray()
-    with path.open("rb") as content:
+    with os.fdopen(open_plain(path), "rb") as content:
         while chunk := content.read(_READ_BYTES):
             for start in range(0, len(chunk), BLOCK_BYTES):
                 leaves += sha256(memoryview(chunk)[start : start + BLOCK_BYTES]).digest()
             on_bytes(len(chunk))
-    return merkle_root(bytes(leaves), _NO_BLOCK)
+    return merkle_root(bytes(leaves), ABSENT_BLOCK)

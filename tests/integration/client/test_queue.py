@@ -241,6 +241,58 @@ async def test_cancelled_album_keeps_or_loses_its_partial_files(
     assert [entry.name for entry in job.queue] == [three.name]
 
 
+@pytest.mark.parametrize("discard", [False, True])
+async def test_album_is_added_again_while_it_is_being_cancelled(
+    slow: Market, tmp_path: Path, discard: bool
+) -> None:
+    one, two, _ = slow.licences
+    started: list[Started] = []
+    with trio.fail_after(PATIENCE_S):
+        async with (
+            slow.customer(tmp_path, concurrent_albums=2) as client,
+            client.download([one, two], into=tmp_path / "music") as job,
+        ):
+            async for event in job.events():
+                if isinstance(event, Progress) and event.licence_id == one.licence_id:
+                    seen = event.verified_bytes
+                    if seen > 100_000:
+                        break
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lambda: job.cancel(one.licence_id, discard=discard))
+                await no_more(job, one)
+                await job.add([one])  # it has not left its swarm yet
+            slow.limit_seeder(0)
+            started = [event async for event in job.events() if isinstance(event, Started)]
+            assert {end.name for end in job.summary().done} == {one.name, two.name}
+    again = [event for event in started if event.licence_id == one.licence_id][-1]
+    assert (again.resumed_bytes == 0) is discard
+    assert has(slow, tmp_path / "music", 0)
+
+
+async def no_more(job: DownloadJob, licence: LicenceRecord) -> None:
+    """Until an album is out of the job, and somebody may be busy with its end."""
+    while licence in job.licences:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_nothing_is_added_to_a_job_that_is_ending(slow: Market, tmp_path: Path) -> None:
+    one = slow.licences[0]
+    with trio.fail_after(PATIENCE_S):
+        async with (
+            slow.customer(tmp_path) as client,
+            client.download([one], into=tmp_path / "music") as job,
+        ):
+            await until(job, Started, one)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(job.cancel, one.licence_id)
+                await no_more(job, one)
+                for _ in range(3):
+                    await trio.lowlevel.checkpoint()  # it has no album left, and sees that
+                with pytest.raises(UsageError, match="has ended: start another one"):
+                    await job.add([one])
+            assert await client.queue() == ()
+
+
 async def test_chosen_files_make_an_album_and_more_may_be_chosen_later(
     slow: Market, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from client_lib.wire.release import AudioFormat, ReleaseId, TorrentName
 from seeder.editions import Encoding, publish_editions
 from seeder.encoding.covers import read_covers
 from seeder.encoding.ffmpeg import Ffmpeg, find_ffmpeg
+from seeder.encoding.process_group import open_process_group
 from seeder.encoding.source import read_source
 from seeder.encoding.targets import TARGETS, parse_targets
 from seeder.origins.folder import FolderOrigin
@@ -37,6 +38,12 @@ FFMPEG = shutil.which("ffmpeg") or ""
 needs_ffmpeg = pytest.mark.skipif(not FFMPEG, reason="needs ffmpeg (Debian: apt install ffmpeg)")
 OWN = AudioFormat("flac-24-96")
 COVER = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 20
+PUBLISHER = """
+import sys, trio
+from pathlib import Path
+from tests.integration.seeder.test_encoding import Studio
+trio.run(Studio(Path(sys.argv[1])).publish, Path(sys.argv[2]), "mp3-320")
+"""
 HOSTILE_TITLE = "-i; $(touch x) `y` 'Größe' | concat:/etc/passwd"
 
 
@@ -273,7 +280,10 @@ async def test_track_beyond_its_time_limit_is_given_up(
     target = TARGETS[AudioFormat("mp3-320")]
     track = read_source(tmp_path, [("a.wav",)], [target]).tracks[("a.wav",)]
     with pytest.raises(StorageError, match="longer than 120 s"):
-        await Ffmpeg(str(program)).encode(path, track, target, tmp_path / "b", tmp_path / "log")
+        async with open_process_group() as group:
+            await Ffmpeg(str(program)).encode(
+                path, track, target, tmp_path / "b", tmp_path / "log", group
+            )
 
 
 async def test_ffmpeg_that_is_absent_or_lacks_an_encoder_is_named(
@@ -297,16 +307,10 @@ async def test_ffmpeg_that_is_absent_or_lacks_an_encoder_is_named(
 async def test_killed_while_encoding_is_completed_by_the_same_call(
     album: Path, studio: Studio
 ) -> None:
-    code = (
-        "import sys, trio\n"
-        "from pathlib import Path\n"
-        "from tests.integration.seeder.test_encoding import Studio\n"
-        "trio.run(Studio(Path(sys.argv[1])).publish, Path(sys.argv[2]), 'mp3-320')\n"
-    )
     staging = studio.root / "encoding" / ".staging"
     with trio.fail_after(PATIENCE_S):
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-c", code, str(studio.root), str(album)]
+            [sys.executable, "-c", PUBLISHER, str(studio.root), str(album)]
         )
         await eventually(lambda: any(staging.glob("*/*")) or process.poll() is not None)
         os.kill(process.pid, signal.SIGKILL)
@@ -315,6 +319,39 @@ async def test_killed_while_encoding_is_completed_by_the_same_call(
         await studio.publish(album, "mp3-320")
     assert set(files_below(studio.content("mp3-320"))) >= {"booklet.pdf", "CD 1/02.mp3"}
     assert [path.name for path in staging.iterdir()] == ["lock"]
+
+
+@needs_ffmpeg
+async def test_no_ffmpeg_outlives_a_killed_publish(
+    album: Path, studio: Studio, tmp_path: Path
+) -> None:
+    """Each ffmpeg, and what it began, holds an end of a pipe here."""
+    tools, log = tmp_path / "tools", tmp_path / "begun"
+    tools.mkdir()
+    program = tools / "ffmpeg"
+    # Tells what it can, as the real one, and then never ends. The child is not ours by any name.
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *-encoders*) exec {FFMPEG} "$@";; esac\n'
+        f"exec 3>{tmp_path}/held\necho begun >>{log}\nsleep 1000 &\nsleep 1000\n"
+    )
+    program.chmod(0o755)
+    os.mkfifo(tmp_path / "held")
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    try:
+        with trio.fail_after(PATIENCE_S):
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-c", PUBLISHER, str(studio.root), str(album)], env=environment
+            )
+            await eventually(lambda: log.exists() or process.poll() is not None)
+            with pytest.raises(BlockingIOError):  # somebody holds its other end
+                os.read(held, 1)
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+            await trio.lowlevel.wait_readable(held)
+            assert os.read(held, 1) == b"", "nobody holds it any more"
+    finally:
+        os.close(held)
 
 
 def test_formats_are_parsed_and_unknown_ones_named() -> None:
