@@ -186,7 +186,8 @@ NONSENSE = {
     "a have out of range": b"\x00\x00\x00\x05\x04\x7f\xff\xff\xff",
     "a bitfield too short": b"\x00\x00\x00\x02\x05\xff",
     "a request of a wrong size": b"\x00\x00\x00\x02\x06\x00",
-    "requests without end": request(0) * 2_100,
+    "everything, once more and more": b"\x00\x00\x00\x01\x0e" * 2,
+    "requests without end": b"".join(request(0, n, 16_000) for n in range(20_000)),
     "hash requests without end": (b"\x00\x00\x00\x31\x15" + bytes(48))
     * 400_000,  # more than all buffers hold
 }
@@ -205,6 +206,23 @@ async def test_nonsense_ends_the_connection_and_moves_nothing(rig: NodeRig, what
             await eventually(lambda: not serving.listener.connections)
             if what != "requests without end":
                 assert serving.uploaded_bytes == 0
+
+
+async def test_a_block_that_is_asked_for_again_and_again_is_sent_once(rig: NodeRig) -> None:
+    meta = Metainfo.from_bytes(await rig.publish())
+    leaf = licence(rig.licensing.pki, meta)
+    with trio.fail_after(PATIENCE_S):
+        async with rig.node() as serving, shaking_hands(rig, serving, leaf, meta) as stream:
+            await stream.send_all(hello(meta.info_hash.truncated))
+            piece = min(await _offered(stream))
+            await stream.send_all(request(piece) * 50 + request(piece, begin=16_384))
+            received = bytearray()
+            while len(received) < 2 * (16_384 + 13):
+                received += await stream.receive_some()
+            assert received[16_397 + 5 : 16_397 + 13] == piece.to_bytes(4, "big") + (
+                16_384
+            ).to_bytes(4, "big")
+            await eventually(lambda: serving.uploaded_bytes == 2 * 16_384)
 
 
 @pytest.mark.parametrize("name", ["", "localhost", "0" * 40, "a" * 63])
