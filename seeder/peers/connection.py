@@ -16,6 +16,7 @@ from client_lib.nursery import leaves, open_quiet_nursery
 from client_lib.transport.stream import AcceptedStream
 from client_lib.wire import peer_protocol
 from client_lib.wire.announce import PeerId
+from client_lib.wire.licence import LicenceId
 from client_lib.wire.peer_protocol import (
     PEER_ID_SEEDER,
     Bitfield,
@@ -64,8 +65,12 @@ class Connection:
         find_swarm: FindSwarm,
         gate: Gate,
         pace: Pace,
+        on_admitted: "Callable[[Connection, LicenceId], None]",
     ) -> None:
-        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex)."""
+        """Take a TLS stream before its handshake. `find_swarm` by the server name (hex).
+
+        `on_admitted` is told once that the certificate is good, and for which licence.
+        """
         self.scope = trio.CancelScope()
         self.licensed: Licensed | None = None
         """Who is at the other end, once it is admitted."""
@@ -76,6 +81,7 @@ class Connection:
         self._find_swarm = find_swarm
         self._gate = gate
         self._pace = pace
+        self._on_admitted = on_admitted
         self.customer: Customer | None = None
         # In order, and found at once: a `cancel` that searched them all would cost 40 µs.
         self._requests: collections.OrderedDict[Request, None] = collections.OrderedDict()
@@ -116,6 +122,7 @@ class Connection:
         if swarm is None:
             raise PeerProtocolError("no such release here")
         self.licensed = self._admit(swarm)
+        self._on_admitted(self, self.licensed.licence.licence_id)
         self.obstacle = Refusal.PROTOCOL
         theirs = Handshake.parse(await self._stream.receive_exactly(peer_protocol.HANDSHAKE_BYTES))
         if theirs.info_hash != swarm.info_hash.truncated:
