@@ -424,6 +424,26 @@ async def test_nothing_secret_in_logs_metrics_answers_or_the_ledger(
     assert log.count("path=") >= len(answers)
 
 
+async def test_requests_that_never_come_to_their_end_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = Patience(body_s=1_000)
+    monkeypatch.setattr(app, "FrontEnd", functools.partial(FrontEnd, patience=patient))
+    folder = await limited_folder(tmp_path, "connections = 16")
+    head = (
+        "POST /v1/redemptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n"
+        f"Authorization: Bearer {new_secret().bearer}\r\n\r\n"
+    )
+    async with running(folder) as service, contextlib.AsyncExitStack() as stack:
+        for _ in range(16):
+            stream = await stack.enter_async_context(raw(service))
+            await stream.send_all(head.encode() + b'{"payment')
+        async with raw(service) as other:
+            assert (await answer_to(other, HEALTHZ)).endswith(b"ok\n")
+        async with service.http() as http:
+            assert (await http.get("/readyz")).text == "ready\n"
+
+
 async def test_too_many_connections_cut_the_one_that_idles_longest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
