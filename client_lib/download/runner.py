@@ -83,6 +83,7 @@ class JobRunner:
         self._no_room: dict[LicenceId, tuple[DiskFullError, float]] = {}
         self._prefetch = Prefetch(around.join_ahead)
         self._wake = trio.Event()
+        self._ended = False
 
     def add(
         self, licences: Sequence[LicenceRecord], into: Path, files: Sequence[str] | None = None
@@ -181,7 +182,9 @@ class JobRunner:
         return None if run is None else run.album
 
     def await_album(self, licence_id: LicenceId) -> None:
-        """Start an album at once, however many are under way: somebody waits for it."""
+        """Start an album at once: somebody waits for it. Raises UsageError if the job has ended."""
+        if self._ended:
+            raise UsageError("this download has ended: start another one")
         if licence_id not in self._awaited:
             self._awaited.add(licence_id)
             self._changed()
@@ -213,6 +216,7 @@ class JobRunner:
                     woken = self._wake
                     self._admit(albums)
                     await woken.wait()
+                self._ended = True
                 albums.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
 
