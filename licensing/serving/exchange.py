@@ -107,7 +107,7 @@ class Exchange:
         }
 
     async def receive(self) -> dict[str, Any]:
-        """The next part of the body. Raises BodyRefused, and OSError for a client that is gone."""
+        """The next part of the body. Raises BodyRefused."""
         if self._told_end:
             # ASGI: the next event is the client's leaving, and we look only when we write.
             await trio.sleep_forever()
@@ -117,7 +117,7 @@ class Exchange:
         with trio.move_on_at(self._body_deadline()):
             try:
                 part = await self._body_part()
-            except h11.RemoteProtocolError as error:
+            except (h11.RemoteProtocolError, OSError) as error:  # nonsense, or it has left
                 raise BodyRefused(too_slow=False) from error
             self._body_bytes += len(part)
             self._told_end = self._ended

@@ -14,6 +14,7 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
 from client_lib.errors import UsageError
 from client_lib.transport.tls import client_context
@@ -422,6 +423,22 @@ async def test_nothing_secret_in_logs_metrics_answers_or_the_ledger(
             for part in (kept, kept[-40:], kept[:36] if len(kept) < 60 else kept):
                 assert part not in text, (name, text[:500])
     assert log.count("path=") >= len(answers)
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_error_of_ours(service: Running) -> None:
+    head = (
+        "POST /v1/redemptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n"
+        f"Authorization: Bearer {new_secret().bearer}\r\n\r\n"
+    )
+    with capture_logs() as logs:
+        async with raw(service) as stream:
+            await stream.send_all(head.encode() + b'{"payment')
+        async with service.http() as http:
+            with trio.fail_after(PATIENCE_S):
+                while not any(entry.get("method") == "POST" for entry in logs):
+                    assert (await http.get("/v1/ca")).status_code == 200
+    told = [entry for entry in logs if entry.get("method") != "GET"]
+    assert [(entry["event"], entry["status"]) for entry in told] == [("request", 400)]
 
 
 async def test_requests_that_never_come_to_their_end_make_room(
