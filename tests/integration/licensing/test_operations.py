@@ -441,6 +441,19 @@ async def test_a_client_that_leaves_in_the_middle_is_no_error_of_ours(service: R
     assert [(entry["event"], entry["status"]) for entry in told] == [("request", 400)]
 
 
+async def test_publications_of_others_are_refused_before_they_are_read(service: Running) -> None:
+    keys = ("", await service.api_key(Role.SEEDER), "askey_" + "A" * 43)
+    for key, status in zip(keys, (401, 403, 401), strict=True):
+        async with raw(service) as stream:
+            head = (
+                "PUT /v1/releases/rel-0001/flac HTTP/1.1\r\nHost: localhost\r\n"
+                f"Authorization: Bearer {key}\r\nContent-Length: 20000000\r\n\r\n"
+            )
+            answer = await answer_to(stream, head.encode() + b"{")
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+            assert b"problem:api-key-refused" in answer
+
+
 async def test_requests_that_never_come_to_their_end_make_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
