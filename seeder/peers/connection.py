@@ -16,6 +16,7 @@ from client_lib.nursery import leaves, open_quiet_nursery
 from client_lib.transport.stream import AcceptedStream
 from client_lib.wire import peer_protocol
 from client_lib.wire.announce import PeerId
+from client_lib.wire.certificates import LicenceIdentity
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.peer_protocol import (
     PEER_ID_SEEDER,
@@ -117,11 +118,8 @@ class Connection:
 
     async def _shake_hands(self) -> bool:
         await self._stream.handshake()
-        self.obstacle = Refusal.UNKNOWN_RELEASE
-        swarm = await self._find_swarm(self._stream.server_name)
-        if swarm is None:
-            raise PeerProtocolError("no such release here")
-        self.licensed = self._admit(swarm)
+        self.licensed = self._admit()
+        swarm = await self._licensed_swarm(self.licensed.licence)
         self._on_admitted(self, self.licensed.licence.licence_id)
         self.obstacle = Refusal.PROTOCOL
         theirs = Handshake.parse(await self._stream.receive_exactly(peer_protocol.HANDSHAKE_BYTES))
@@ -134,19 +132,29 @@ class Connection:
         self.swarm = swarm
         return theirs.fast
 
-    def _admit(self, swarm: Swarm) -> Licensed:
-        """Raises NotLicensed unless the release is licensed."""
+    def _admit(self) -> Licensed:
+        """Raises NotLicensed unless there is a licence for what the client asks for."""
         try:
             licensed = self._gate.admit(self._stream.peer_certificate())
-            licence = licensed.licence
-            # Both, as libtorrent goes by the name and the tracker by the info-hash.
-            if (licence.name, licence.info_hash) != (swarm.name, swarm.info_hash):
+            # Before the release is loaded, which takes time and memory.
+            if licensed.licence.info_hash.hex[:40] != self._stream.server_name:
                 raise NotLicensed(Refusal.OTHER_RELEASE, "the licence is for another release")
         except NotLicensed as error:
             self.obstacle = error.reason
             raise
         self.scope.deadline = trio.current_time() + licensed.left_s
         return licensed
+
+    async def _licensed_swarm(self, licence: LicenceIdentity) -> Swarm:
+        self.obstacle = Refusal.UNKNOWN_RELEASE
+        swarm = await self._find_swarm(self._stream.server_name)
+        if swarm is None:
+            raise PeerProtocolError("no such release here")
+        # Both, as libtorrent goes by the name and the tracker by the info-hash.
+        if (licence.name, licence.info_hash) != (swarm.name, swarm.info_hash):
+            self.obstacle = Refusal.OTHER_RELEASE
+            raise NotLicensed(Refusal.OTHER_RELEASE, "the licence is for another release")
+        return swarm
 
     async def _serve(self, *, fast: bool) -> None:
         assert self.swarm is not None  # noqa: S101 - set by the handshake
