@@ -121,8 +121,9 @@ async def test_owned_release_is_not_charged_again(ledger: SqlLedger) -> None:
 async def test_orders_of_what_is_owned_do_not_fill_the_log(ledger: SqlLedger) -> None:
     await ledger.buy(order("k-1"), now=NOW)
     for number in range(OWNED_ORDERS_PER_DAY):
-        now = NOW + dt.timedelta(minutes=number)
-        assert (await ledger.buy(order(f"owned-{number}"), now=now)).already_owned
+        at = NOW + dt.timedelta(minutes=number)
+        assert (await ledger.buy(order(f"owned-{number}"), now=at)).already_owned
+    now = NOW + dt.timedelta(minutes=OWNED_ORDERS_PER_DAY - 1)
     events = await count_events(ledger)
     with pytest.raises(Refusal) as caught:
         await ledger.buy(order("one-more"), now=now)

@@ -58,11 +58,11 @@ def test_one_owner_cannot_fill_the_accounts_with_sessions() -> None:
     sessions = Sessions(session_s=SESSION_S)
     other = Session(sessions)
     sessions.advance(owner(2), request(0, 0), 1_000, roaming=False)
-    for number in range(1_000):
-        flood = Session(sessions, key=b"%08x" % number)
-        flood.announce(0, 0, Event.STARTED, at_s=1_000 + number)
+    flood = [Session(sessions, key=b"%08x" % number) for number in range(1_000)]
+    for second, client in enumerate(flood):
+        client.announce(0, 0, Event.STARTED, at_s=1_000 + second)
     assert len(sessions) == MOST_OF_OWNER + 1
-    assert flood.announce(0, 70, at_s=2_001) == (0, 70, False)  # the newest are known
+    assert flood[-1].announce(0, 70, at_s=2_001) == (0, 70, False)  # the newest are known
     assert other.announce(0, 100, at_s=2_002) == (0, 0, False)
     progress = sessions.advance(owner(2), request(0, 100), 2_003, roaming=False)
     assert progress is not None
