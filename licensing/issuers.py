@@ -22,6 +22,9 @@ IssuerKeys = Mapping[str, Mapping[str, Ed25519PublicKey]]
 """Public keys by `iss`, then by `kid`."""
 
 _LOOKED_AT_EVERY_S = 30.0
+MOST_WAITING = 64
+"""Requests that wait for a store's keys. Anybody can name a key that nobody knows: while a store
+does not answer, such requests must not take all connections."""
 
 
 class KeySource(Protocol):
@@ -62,13 +65,15 @@ class Issuers:
         """`verify(keys)`; if it misses a key, once more after looking for new ones.
 
         Raises what it raises (StoreTokenError), or Refusal not-ready while some store's keys
-        were never to be had: then nobody can say that a token is wrong.
+        were never to be had: then nobody can say that a token is wrong; also while many wait.
         """
         try:
             return verify(self.keys)
         except StoreTokenError as error:
             if error.reason != "key":
                 raise
+        if self._refreshing.statistics().tasks_waiting >= MOST_WAITING:
+            raise Refusal(ProblemType.NOT_READY, "the keys of a store are being fetched")
         async with self._refreshing:
             await self.refresh(wanted=True)
         try:

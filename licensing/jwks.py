@@ -8,6 +8,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from client_lib.errors import WireError
+from client_lib.wire.not_json import NOT_JSON
 
 MAX_JWKS_BYTES = 256 << 10
 _MAX_KEYS = 100
@@ -39,7 +40,7 @@ def parse_jwks(document: bytes) -> Mapping[str, Ed25519PublicKey]:
     """
     try:
         entries = msgspec.json.decode(document[: MAX_JWKS_BYTES + 1], type=_Set).keys
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise JwksError("the key set is not a JSON Web Key Set") from error
     if len(entries) > _MAX_KEYS:
         raise JwksError(f"the key set has more than {_MAX_KEYS} keys")
@@ -61,7 +62,7 @@ def parse_jwks(document: bytes) -> Mapping[str, Ed25519PublicKey]:
 def _key(entry: bytes) -> _Key | None:
     try:
         key = msgspec.json.decode(entry, type=_Key)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except NOT_JSON:
         return None  # no key of ours: theirs may have members of other types
     if key.d is not None:
         raise JwksError("the key set has a private key in it: whoever reads it can sign")

@@ -330,7 +330,7 @@ class Ledger(Protocol):
         ...
 
     async def revoked_certificates(self, now: dt.datetime) -> tuple[RevokedCertificate, ...]:
-        """Unexpired certificates of revoked licences and API keys, by serial number."""
+        """Certificates of revoked licences and API keys till an hour after their end, by serial."""
         ...
 
     async def next_crl_number(self, *, now: dt.datetime) -> int:

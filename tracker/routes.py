@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tracker.accounting.regular import Regular
-from tracker.serving.exchange import Request, Respond, RespondAgain, Waiting
+from tracker.serving.exchange import Answer, Request, Respond, RespondAgain, Waiting
 from tracker.serving.familiar import Familiar, Recurring
 from tracker.serving.head import HeadRefused
 
@@ -36,7 +36,7 @@ class Scrapes(Protocol):
         """Bencoded answer to a scrape."""
 
 
-Demand = Callable[[Request, str], Waiting]
+Demand = Callable[[Request, str], Answer | Waiting]
 """Answers a seeder's poll: the request, and the seeder id of its path."""
 
 
@@ -52,7 +52,7 @@ def routes(
     What is None is not served: 404.
     """
 
-    def respond(request: Request) -> bytes | Recurring | Waiting:
+    def respond(request: Request) -> bytes | Recurring | Answer | Waiting:
         prefix, _, member_id = request.head.path.rpartition(b"/")
         if member_id:
             name = member_id.decode("ascii")  # a path is ASCII

@@ -190,7 +190,9 @@ class JobRunner:
         return None if run is None else run.album
 
     def await_album(self, licence_id: LicenceId) -> None:
-        """Start an album at once, however many are under way: somebody waits for it."""
+        """Start an album at once: somebody waits for it. Raises UsageError if the job has ended."""
+        if self.ended:
+            raise UsageError("this download has ended: start another one")
         if licence_id not in self._awaited:
             self._awaited.add(licence_id)
             self._changed()

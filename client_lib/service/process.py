@@ -1,9 +1,11 @@
 """A service as a process: its logs, and stopping on signals."""
 
+import contextlib
 import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 import trio
@@ -15,6 +17,7 @@ def configure_logs(level: str = "info") -> None:
     Values are passed as fields, never formatted into the event, so that nothing secret
     slips into a sentence; exceptions are logged by type and message, without locals.
     """
+    log: Any = _LogStream()  # all of a TextIO that is needed
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -27,9 +30,24 @@ def configure_logs(level: str = "info") -> None:
             logging.getLevelNamesMapping()[level.upper()]
         ),
         # One write a line, with its end: lines of processes that share the pipe do not mix.
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(log),
         cache_logger_on_first_use=True,
     )
+
+
+class _LogStream:
+    """Standard error, as far as that works.
+
+    Behind it may be a disk that is full, or nobody any more: that costs lines, not the service.
+    """
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 async def run_until_signalled(

@@ -36,6 +36,7 @@ from client_lib.wire.licensing_api import (
     RevocationAnswer,
     RevocationRequest,
 )
+from client_lib.wire.not_json import NOT_JSON
 from client_lib.wire.problem import decode_problem
 from client_lib.wire.release import AudioFormat, ReleaseId
 
@@ -222,5 +223,5 @@ async def open_licensing(
 def _decoded(answer: HttpAnswer, type_: type[R], url: str) -> R:
     try:
         return msgspec.json.decode(answer.body, type=type_)
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise UnreachableError(url, f"not a licensing service's answer: {error}") from error

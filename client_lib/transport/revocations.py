@@ -18,6 +18,7 @@ from client_lib.errors import (
     UnreachableError,
 )
 from client_lib.transport.licensing_client import ConditionalAnswer
+from client_lib.wire.certificates import BACKDATED_BY
 from client_lib.wire.crl import RevocationList
 
 MAX_CRL_BYTES = 64 << 20
@@ -73,7 +74,7 @@ class RevocationFeed:
         try:
             der = read_file(self._path, max_bytes=MAX_CRL_BYTES)
             stored = RevocationList.from_der(der, ca=self._ca)
-            self._take(stored)
+            self._take(stored, stored.this_update)
             self._confirmed_s = stored.this_update.timestamp()
         except (StorageError, CertificateError) as error:
             structlog.get_logger().warning("stored-crl-unusable", reason=str(error))
@@ -82,6 +83,8 @@ class RevocationFeed:
         self,
         source: RevocationSource,
         on_change: Callable[[Collection[int]], None] = lambda _: None,
+        *,
+        now: dt.datetime,
     ) -> None:
         """Ask once; `on_change` gets all revoked serial numbers if they have changed.
 
@@ -96,10 +99,12 @@ class RevocationFeed:
             return
         fresh = RevocationList.from_der(answer.body, ca=self._ca)
         known = self.list
-        # By time, not by number: licensing restored from a backup may count from lower again.
-        if known is not None and fresh.this_update < known.this_update:
+        # By time, not by number: licensing restored from a backup may count from lower again. A
+        # list from the future was made by a clock that was wrong, and must not keep out those that
+        # follow when it is put right.
+        if known is not None and fresh.this_update < known.this_update <= now + BACKDATED_BY:
             raise CertificateError("revocation list older than the one that we have")
-        self._take(fresh)
+        self._take(fresh, now)
         if known is None or fresh.serials != known.serials:
             structlog.get_logger().info("crl", number=fresh.number, revoked=len(fresh.serials))
             on_change(fresh.serials)
@@ -133,7 +138,7 @@ class RevocationFeed:
     ) -> None:
         try:
             with trio.fail_after(_ANSWER_S):
-                await self.refresh(source, on_change)
+                await self.refresh(source, on_change, now=clock())
         except trio.TooSlowError:
             self._note_failure("no answer in time")
         except (UnreachableError, LicensingRefused, CertificateError, StorageError) as error:
@@ -143,10 +148,12 @@ class RevocationFeed:
             self._note_success()
         self._note_age(clock())
 
-    def _take(self, fresh: RevocationList) -> None:
+    def _take(self, fresh: RevocationList, now: dt.datetime) -> None:
         self.list = fresh
         self.version = object()  # not the list: who remembers a version must not keep a list alive
-        self._good_until_s = fresh.next_update.timestamp() + self._grace_s
+        # Never longer than it was made for: see `refresh` about lists from the future.
+        end = min(fresh.next_update, now + (fresh.next_update - fresh.this_update))
+        self._good_until_s = end.timestamp() + self._grace_s
 
     def _note_failure(self, reason: str) -> None:
         if not self._failing:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from client_lib.errors import AnnounceError
+from client_lib.wire.not_json import NOT_JSON
 
 DEMAND_PREFIX = "/v1/demand/"
 DEMAND_REFUSED = "urn:albumswarm:problem:demand-refused"
@@ -55,10 +56,8 @@ class DemandQuery:
         if len(self.addresses) > MAX_ADDRESSES:
             raise AnnounceError(f"more than {MAX_ADDRESSES} addresses")
         for address in self.addresses:
-            try:
-                ipaddress.ip_address(address)
-            except ValueError:
-                raise AnnounceError("address is not an IPv4 or IPv6 address") from None
+            if not _is_address(address):
+                raise AnnounceError("address is not an IPv4 or IPv6 address")
 
     @classmethod
     def from_query(cls, raw: bytes) -> "DemandQuery":
@@ -100,6 +99,16 @@ class DemandQuery:
                 ("version", self.version),
             ]
         )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    # A zone (`fe80::1%eth0`) means something on one machine alone, and is as long as one likes:
+    # no seeder could read an answer with it.
+    return address.version == 4 or address.scope_id is None
 
 
 def _number(values: dict[str, str], name: str) -> int:
@@ -171,7 +180,7 @@ class Demand(msgspec.Struct, frozen=True):
         """Parse an answer. Raises AnnounceError."""
         try:
             return _DECODER.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise AnnounceError(f"not an answer of the demand feed: {error}") from error
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from client_lib.wire.money import Money
+from client_lib.wire.not_json import NOT_JSON
 
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:albumswarm:problem:"
@@ -67,5 +68,5 @@ def decode_problem(body: bytes, status: int) -> Problem:
     """Read a problem document; anything else becomes a nameless problem of that HTTP status."""
     try:
         return msgspec.json.decode(body, type=Problem)
-    except msgspec.DecodeError:
+    except NOT_JSON:
         return Problem(type="about:blank", title="HTTP error", status=status)

@@ -18,6 +18,7 @@ from jwt import api_jws
 from jwt.exceptions import InvalidTokenError
 
 from client_lib.errors import IdentifierError, StoreTokenError
+from client_lib.wire.not_json import NOT_JSON
 
 REASONS = frozenset(
     {
@@ -40,8 +41,6 @@ DEFAULT_LEEWAY_S = 60
 MAX_TOKEN_CHARACTERS = 16_384
 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")  # unsigned: "algorithm"
-# What msgspec raises for hostile bytes, seen by fuzzing: not only its own errors.
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MAX_NUMERIC_DATE = 253_402_300_799  # the last second of the year 9999
 
 IdField = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}\Z")]
@@ -138,7 +137,7 @@ class TokenType:
         try:
             unverified = api_jws.decode(compact, options={"verify_signature": False})
             issuer = msgspec.json.decode(unverified, type=_Issuer).iss
-        except (InvalidTokenError, *_NOT_JSON) as error:
+        except (InvalidTokenError, *NOT_JSON) as error:
             raise self.refusal("malformed", "has claims that are not JSON") from error
         if issuer not in keys:
             raise self.refusal("issuer", "comes from an unknown store")
@@ -149,7 +148,7 @@ class TokenType:
     def _checked(self, payload: bytes, claims_type: type[C], audience: str) -> C:
         try:
             claims = msgspec.json.decode(payload, type=claims_type)
-        except (IdentifierError, *_NOT_JSON) as error:
+        except (IdentifierError, *NOT_JSON) as error:
             raise self.refusal("claims", f"has wrong claims: {error}") from error
         if claims.aud != audience:
             raise self.refusal("audience", "is meant for another service")

@@ -68,8 +68,12 @@ def _staging(data: Path) -> Iterator[Path]:
     """A folder beside `data`, private, empty and ours alone; removed afterwards."""
     data.parent.mkdir(parents=True, exist_ok=True)
     staging = private_folder(data.parent / f".{data.name}.restoring")
-    handle = os.open(staging, os.O_RDONLY | os.O_DIRECTORY)
+    # It is emptied, and then filled with keys: not through somebody's link, nor where others write.
+    handle = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
+        status = os.fstat(handle)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise UsageError(f"{staging} is open to others: remove it, and restore again")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

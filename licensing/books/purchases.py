@@ -12,6 +12,10 @@ from licensing.books.sql import Sql, to_ms
 from licensing.ledger import Order
 from licensing.refusal import Refusal
 
+OWNED_ORDERS_PER_DAY = 24
+"""Orders of what a device has already, each with a key of its own: they are in the log for ever."""
+_DAY = dt.timedelta(days=1)
+
 _OWNED = (
     "SELECT l.licence_id, p.purchase_id, p.device_limit FROM purchases p"
     " JOIN licences l ON l.purchase_id = p.purchase_id AND l.name = ? AND l.revoked_at IS NULL"
@@ -92,6 +96,7 @@ def _join(
     sql: Sql, order: Order, licence_id: str, purchase_id: int, device_limit: int, now: dt.datetime
 ) -> None:
     """Answer an owned release: no charge, and the device is on its purchase from now on."""
+    _require_within_limit(sql, order, licence_id, now)
     holdings.attach(sql, purchase_id, order.device_id, device_limit=device_limit, now=now)
     ((store, subject),) = sql.rows(
         "SELECT store, subject FROM purchases WHERE purchase_id = ?", purchase_id
@@ -109,6 +114,26 @@ def _join(
         ),
         now,
     )
+
+
+def _require_within_limit(sql: Sql, order: Order, licence_id: str, now: dt.datetime) -> None:
+    recent = sql.rows(
+        "SELECT ordered_at FROM orders WHERE device_id = ? AND licence_id = ? AND owned = 1"
+        " AND ordered_at > ? ORDER BY ordered_at DESC LIMIT 1 OFFSET ?",
+        order.device_id,
+        licence_id,
+        to_ms(now - _DAY),
+        OWNED_ORDERS_PER_DAY - 1,
+    )
+    if recent:
+        wait_s = -(-(int(recent[0][0]) - to_ms(now - _DAY)) // 1000)
+        raise Refusal(
+            ProblemType.TOO_MANY_REQUESTS,
+            f"this device ordered {order.name}, which it has, {OWNED_ORDERS_PER_DAY} times within"
+            " 24 hours",
+            reason="orders",
+            retry_after_s=wait_s,
+        )
 
 
 def _sell(sql: Sql, order: Order, whose: list[Customer], now: dt.datetime) -> None:

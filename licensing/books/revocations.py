@@ -9,6 +9,9 @@ from licensing.books.sql import Sql, from_ms, to_ms
 from licensing.ledger import RevokedCertificate
 from licensing.refusal import Refusal
 
+LISTED_AFTER_END = dt.timedelta(hours=1)
+"""A certificate stays on the CRL for so long after its end: on a clock that is slow it goes on, and
+trackers are served clocks that are an hour off."""
 _REVOCATIONS = "revocations"
 _CRL_NUMBER = "crl-number"
 
@@ -87,7 +90,7 @@ def revoked_certificates(sql: Sql, now: dt.datetime) -> tuple[RevokedCertificate
         " JOIN certificates c ON c.key_hash = k.key_hash"
         " WHERE k.revoked_at IS NOT NULL AND c.not_after > ?"
         ") revoked GROUP BY serial ORDER BY serial",
-        *(to_ms(now),) * 3,
+        *(to_ms(now - LISTED_AFTER_END),) * 3,
     )
     return tuple(RevokedCertificate(int(serial, 16), from_ms(at)) for serial, at in found)
 

@@ -18,6 +18,8 @@ from licensing.royalties import Period, StatementLine
 from licensing.royalties import statement as royalty_statement
 from licensing.stores import open_ledger
 
+_FORMULAS = ("=", "+", "-", "@")
+
 
 class StatementFormat(enum.StrEnum):
     """How a statement is printed."""
@@ -81,9 +83,19 @@ def _table(month: Period, lines: tuple[StatementLine, ...]) -> Table:
 
 
 def _csv(month: Period, lines: tuple[StatementLine, ...]) -> str:
-    """RFC 4180, but with the line ends of this machine."""
+    """RFC 4180, but with the line ends of this machine.
+
+    Names come from publishers and their files' tags: one that a spreadsheet would take for a
+    formula gets an apostrophe before it.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("period", *StatementLine.__struct_fields__))
-    rows.writerows((month.name, *msgspec.structs.astuple(line)) for line in lines)
+    for line in lines:
+        holder, *amounts = msgspec.structs.astuple(line)
+        rows.writerow((month.name, _as_text(printable(holder)), *amounts))
     return text.getvalue().rstrip("\n")
+
+
+def _as_text(name: str) -> str:
+    return f"'{name}" if name.startswith(_FORMULAS) else name

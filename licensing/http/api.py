@@ -48,7 +48,7 @@ def new_api(services: Services) -> Litestar:
         logging_config=None,
         debug=False,
         pdb_on_exception=False,
-        state=State({"openapi": openapi_schema()}),
+        state=State({"openapi": openapi_schema(), "services": services}),
     )
 
 

@@ -1,8 +1,12 @@
 """Who asks: a device by its secret, a node or publisher by its API key (RFC 6750)."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
 
 from client_lib.errors import IdentifierError
 from client_lib.wire.licence import DeviceSecret
@@ -12,6 +16,9 @@ from licensing.http.problems import AnyRequest
 from licensing.ledger import ApiKey, Role
 from licensing.refusal import Refusal
 from licensing.services import Services
+
+AnyConnection = ASGIConnection[Any, Any, Any, State]
+AsyncGuard = Callable[[AnyConnection, BaseRouteHandler], Awaitable[None]]
 
 DEVICE_SECURITY = [{"device": list[str]()}]
 API_KEY_SECURITY = [{"api-key": list[str]()}]
@@ -43,6 +50,18 @@ def provide_api_key(*roles: Role) -> Callable[[AnyRequest, Services], Awaitable[
     return provide
 
 
-def _bearer(request: AnyRequest) -> str:
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+def require_api_key(*roles: Role) -> AsyncGuard:
+    """Refuse others before the body is read: nobody else shall have us keep 24 MiB of it."""
+
+    async def guard(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+        del handler
+        await api_keys.authenticate(
+            connection.app.state.services.ledger, _bearer(connection), allowed=frozenset(roles)
+        )
+
+    return guard
+
+
+def _bearer(connection: AnyConnection) -> str:
+    scheme, _, credentials = connection.headers.get("Authorization", "").partition(" ")
     return credentials.strip() if scheme.lower() == "bearer" else ""

@@ -19,7 +19,7 @@ from client_lib.wire.release import (
     parse_release_id,
     torrent_name,
 )
-from licensing.http.authentication import API_KEY_SECURITY, provide_api_key
+from licensing.http.authentication import API_KEY_SECURITY, provide_api_key, require_api_key
 from licensing.http.licences import TORRENT_MEDIA_TYPE
 from licensing.http.problems import problem_responses
 from licensing.ledger import ApiKey, Role
@@ -43,6 +43,7 @@ class ReleaseController(Controller):
         "/{release_id:str}/{audio_format:str}",
         status_code=201,
         request_max_body_size=MAX_PUBLICATION_BYTES,
+        guards=[require_api_key(Role.PUBLISHER)],
         dependencies={"publisher": Provide(provide_api_key(Role.PUBLISHER))},
         responses={
             200: ResponseSpec(

@@ -9,6 +9,7 @@ import contextlib
 import math
 import socket
 import ssl
+from collections.abc import Iterator
 
 import h11
 import structlog
@@ -25,7 +26,8 @@ class Connection:
     """A client that is being served.
 
     `waiting` has the connections that wait for their clients and are not at work: those can be
-    cut (`scope`) without loss. The first of them has waited longest.
+    cut (`scope`) without loss. The first of them has waited longest. `hearing` has those whose
+    request is still coming in: they can be cut where there is no other room, as nothing was done.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Connection:
         application: Application,
         *,
         waiting: "dict[Connection, None]",
+        hearing: "dict[Connection, None]",
         stop: trio.Event,
         patience: Patience,
     ) -> None:
@@ -44,6 +47,7 @@ class Connection:
         self._address = address
         self._application = application
         self._waiting = waiting
+        self._hearing = hearing
         self._stop = stop
         self._patience = patience
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
@@ -77,7 +81,13 @@ class Connection:
             return False
         self._work()
         exchange = Exchange(
-            self._stream, self._http, request, self._address, self._patience, self._stop
+            self._stream,
+            self._http,
+            request,
+            self._address,
+            self._patience,
+            self._stop,
+            hears=self._hears,
         )
         try:
             await self._application(exchange.scope, exchange.receive, exchange.send)
@@ -123,6 +133,15 @@ class Connection:
             await self._stream.send(
                 (self._http.send(head) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
             )
+
+    @contextlib.contextmanager
+    def _hears(self) -> Iterator[None]:
+        """Wait for the rest of a request."""
+        self._hearing[self] = None
+        try:
+            yield
+        finally:
+            self._hearing.pop(self, None)
 
     def _wait_at_most(self, seconds: float) -> None:
         self._waiting.setdefault(self)

@@ -1,6 +1,8 @@
 """One request and its answer, in the words of ASGI 3."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -57,10 +59,13 @@ class Exchange:
         address: tuple[str, int],
         patience: Patience,
         stop: trio.Event,
+        *,
+        hears: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         """Take the connection, whose next event is the body of `request`.
 
-        Once `stop` is set, an answer says that it is the connection's last.
+        Once `stop` is set, an answer says that it is the connection's last. The client is waited
+        for inside a `hears()`.
         """
         self._stream = stream
         self._http = http
@@ -72,6 +77,7 @@ class Exchange:
         self._body_bytes = 0
         self._start: h11.Response | None = None
         self._stop = stop
+        self._hears = hears
         # h11 has a body's end in store where there is no body, and is done only when it is taken.
         self._ended = _FRAMED.isdisjoint(name for name, _ in request.headers)
         if self._ended:
@@ -101,7 +107,7 @@ class Exchange:
         }
 
     async def receive(self) -> dict[str, Any]:
-        """The next part of the body. Raises BodyRefused, and OSError for a client that is gone."""
+        """The next part of the body. Raises BodyRefused."""
         if self._told_end:
             # ASGI: the next event is the client's leaving, and we look only when we write.
             await trio.sleep_forever()
@@ -111,7 +117,7 @@ class Exchange:
         with trio.move_on_at(self._body_deadline()):
             try:
                 part = await self._body_part()
-            except h11.RemoteProtocolError as error:
+            except (h11.RemoteProtocolError, OSError) as error:  # nonsense, or it has left
                 raise BodyRefused(too_slow=False) from error
             self._body_bytes += len(part)
             self._told_end = self._ended
@@ -134,7 +140,8 @@ class Exchange:
             if isinstance(event, h11.EndOfMessage):
                 self._ended = True
                 return b""
-            data = await self._stream.receive()
+            with self._hears():
+                data = await self._stream.receive()
             if not data:
                 raise ConnectionResetError("the client left in the middle of a request")
             self._http.receive_data(data)

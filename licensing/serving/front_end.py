@@ -16,8 +16,8 @@ from licensing.serving.exchange import Application, Patience
 class FrontEnd:
     """Serves an ASGI application on listening sockets, over TLS if there is a `context`.
 
-    When `max_connections` are open, the one that has waited longest for its client makes room:
-    slow clients cannot keep quick ones out.
+    When `max_connections` are open, the one that has waited longest for its client makes room, and
+    where none waits, one whose request is still coming in: slow clients cannot keep quick ones out.
     """
 
     application: Application
@@ -26,6 +26,7 @@ class FrontEnd:
     grace_s: float = 5.0
     patience: Patience = field(default_factory=Patience)
     _waiting: dict[Connection, None] = field(default_factory=dict)
+    _hearing: dict[Connection, None] = field(default_factory=dict)
     _open: int = 0
 
     async def serve(
@@ -83,6 +84,7 @@ class FrontEnd:
             address,
             self.application,
             waiting=self._waiting,
+            hearing=self._hearing,
             stop=stop,
             patience=self.patience,
         )
@@ -96,9 +98,10 @@ class FrontEnd:
             self._open -= 1
 
     def _make_room(self) -> bool:
-        longest = next(iter(self._waiting), None)
-        if longest is None:
-            return False
-        del self._waiting[longest]
-        longest.scope.cancel()
-        return True
+        for those in (self._waiting, self._hearing):
+            longest = next(iter(those), None)
+            if longest is not None:
+                del those[longest]
+                longest.scope.cancel()
+                return True
+        return False

@@ -3,8 +3,8 @@
 import socket
 import ssl
 from collections import Counter
-from functools import partial
 
+from client_lib.transport.stream import AcceptedStream
 from client_lib.wire.licence import LicenceId
 from seeder.peers.connection import Connection, FindSwarm
 from seeder.peers.gate import Gate
@@ -17,8 +17,16 @@ _UNSENT_BYTES = 128 << 10
 choose, and a fast line with a long delay is filled all the same."""
 
 
+MOST_OF_A_LICENCE = 8
+"""Connections of one licence at a time: its devices, each over IPv4 and IPv6."""
+
+
 class Listener:
-    """Serves customers until cancelled."""
+    """Serves customers until cancelled.
+
+    When all places are taken, whoever has shaken hands longest makes room: who has no licence
+    cannot keep customers out, nor can one licence the others.
+    """
 
     def __init__(
         self,
@@ -31,11 +39,16 @@ class Listener:
     ) -> None:
         """`context` demands certificates of the swarm CA; what it presents may be renewed."""
         context.sni_callback = _remember_name
+        self._find_swarm = find_swarm
         self._gate = gate
+        self._pace = pace
+        self._strangers: dict[Connection, None] = {}
+        self._of_licence: dict[LicenceId, list[Connection]] = {}
         self._port = TlsPort(
             context,
-            partial(Connection, find_swarm=find_swarm, gate=gate, pace=pace),
+            self._welcome,
             max_connections=max_connections,
+            make_room=self._make_room,
             on_refused=self._refused,
             on_end=self._ended,
             unsent_bytes=_UNSENT_BYTES,
@@ -67,10 +80,47 @@ class Listener:
                 self.revoked_cuts += not connection.scope.cancel_called
                 connection.scope.cancel()
 
+    def _welcome(self, stream: AcceptedStream) -> Connection:
+        connection = Connection(
+            stream,
+            find_swarm=self._find_swarm,
+            gate=self._gate,
+            pace=self._pace,
+            on_admitted=self._admitted,
+        )
+        self._strangers[connection] = None
+        return connection
+
+    def _admitted(self, connection: Connection, licence_id: LicenceId) -> None:
+        """Count a customer's connection; the oldest of its licence makes room for it."""
+        self._strangers.pop(connection, None)
+        known = self._of_licence.setdefault(licence_id, [])
+        known.append(connection)
+        if len(known) > MOST_OF_A_LICENCE:
+            known.pop(0).scope.cancel()
+
+    def _make_room(self) -> bool:
+        """Cut whoever has been shaking hands longest; a customer is never cut for another."""
+        longest = next(iter(self._strangers), None)
+        if longest is None:
+            return False
+        del self._strangers[longest]
+        longest.obstacle = Refusal.NO_ROOM
+        longest.scope.cancel()
+        return True
+
     def _refused(self) -> None:
         self.refused[Refusal.NO_ROOM] += 1
 
     def _ended(self, connection: Connection) -> None:
+        self._strangers.pop(connection, None)
+        if connection.licensed is not None:
+            licence_id = connection.licensed.licence.licence_id
+            known = self._of_licence.get(licence_id, [])
+            if connection in known:
+                known.remove(connection)
+            if not known:
+                self._of_licence.pop(licence_id, None)
         if connection.swarm is None:
             self.refused[connection.obstacle] += 1
 

@@ -9,6 +9,7 @@ they moved since the last announce of the same session: an owner, a client of it
 - A fall within seconds is neither: a dual-stack client's two announces overtook each other.
 - A session that is silent for longer than `session_s` begins anew, too: it may have been with
   another tracker. When in doubt nothing is counted, so that nothing is counted twice.
+- An owner has so many sessions; for one more, the one that was silent longest is forgotten.
 """
 
 import struct
@@ -31,6 +32,11 @@ _LEFT_UNIT_BITS = 14  # 16 KiB: 4 bytes then reach to 64 TiB
 _LEFT_UNIT_BYTES = 1 << _LEFT_UNIT_BITS
 _MOST_UNITS = 2**32 - 1
 _BUCKETS = 1 << 14
+_OWNER_TAG_BYTES = 5
+"""Of a tag: what all sessions of an owner have in common, and of seeders those of a swarm."""
+MOST_OF_OWNER = 16
+"""Sessions of an owner. A licence has three live peers; a client that says another key each time
+would make its bucket, and every look into it, longer and longer for half an hour."""
 _OVERTAKING_S = 15
 _HEARD_STEP_S = 60  # idle sessions need not be written more often
 _WRAP = 2**32
@@ -214,9 +220,22 @@ class Sessions:
         records = self._buckets[bucket]
         if records is None:
             records = self._buckets[bucket] = bytearray()
+        _make_room(records, tag[:_OWNER_TAG_BYTES])
         records += _RECORD.pack(tag, *state, now, completed)
         self._dirty.add(bucket)
         return Progress(0, 0, completed, 0, True)
+
+
+def _make_room(records: bytearray, owner_tag: bytes) -> None:
+    """Forget the session that has been silent longest, if an owner has as many as it may."""
+    found: list[tuple[int, int]] = []
+    at = records.find(owner_tag)
+    while at >= 0:
+        if at % _RECORD_BYTES == 0:
+            found.append((_STATE.unpack_from(records, at + _TAG_BYTES)[3], at))
+        at = records.find(owner_tag, at + 1)
+    if len(found) >= MOST_OF_OWNER:
+        _remove(records, min(found)[1])
 
 
 def _next(records: bytearray | None, tag: bytes, at: int) -> int:

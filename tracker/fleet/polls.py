@@ -13,7 +13,7 @@ from client_lib.wire.problem import MEDIA_TYPE, Problem, ProblemType, encode_pro
 from tracker.accounting.tally import Accounting
 from tracker.fleet.feed import DemandFeed
 from tracker.fleet.nodes import Fleet
-from tracker.serving.exchange import Answer, Request
+from tracker.serving.exchange import Answer, Request, Waiting
 from tracker.trust.admission import Admission, Member, NotAdmitted, Refusal, Revocations, Role
 
 _REVOKED_WITHIN_S = 2.0
@@ -43,9 +43,11 @@ class DemandPolls:
         self._hold_s = hold_s
         self._clock = clock
 
-    async def answer(self, request: Request, seeder_id: str) -> Answer:
-        """Wait for a change, `hold_s` at most; a refusal is a problem document (RFC 9457)."""
-        await trio.lowlevel.checkpoint()
+    def answer(self, request: Request, seeder_id: str) -> Answer | Waiting:
+        """Wait for a change, `hold_s` at most; a refusal is a problem document (RFC 9457).
+
+        At once: who is refused takes no place among those who wait.
+        """
         try:
             member = self._admitted(request, seeder_id)
             query = DemandQuery.from_query(request.head.query)
@@ -56,7 +58,12 @@ class DemandPolls:
             return _problem(400, ProblemType.MALFORMED_REQUEST, str(error))
         if not self._fleet.has_room(seeder_id):
             return _problem(503, ProblemType.NOT_READY, "too many polls at once")
-        address = str(ipaddress.ip_address(request.address))
+        return self._held(member, seeder_id, query, str(ipaddress.ip_address(request.address)))
+
+    async def _held(
+        self, member: Member, seeder_id: str, query: DemandQuery, address: str
+    ) -> Answer:
+        await trio.lowlevel.checkpoint()
         if self._fleet.begin(seeder_id, query, address, self._clock()):
             self._feed.fleet_changed()
         try:

@@ -188,10 +188,7 @@ class Connection:
         if self.state is not _ANSWERING:
             return
         self.state = _TALKING if keep_alive else _PARTING
-        response = http_response(
-            answer.status, answer.body, keep_alive=keep_alive, content_type=answer.content_type
-        )
-        self._send(response)
+        self._send(_response(answer, keep_alive=keep_alive))
 
     def refuse(self, status: int, sentence: str) -> None:
         """Say why not, and hang up."""
@@ -268,6 +265,12 @@ class Connection:
                     request = received[start - head.length_bytes : start]
                     self._familiars.keep(request, found.familiar, keep_alive=keep_alive)
                     found = found.body
+                if isinstance(found, Answer):
+                    answered_bytes += len(found.body)
+                    answers.append(_response(found, keep_alive=keep_alive))
+                    if not keep_alive:
+                        self.state = _PARTING
+                    continue
                 if not isinstance(found, bytes):
                     self.state, waiting = _ANSWERING, found
                     break
@@ -381,3 +384,9 @@ class Connection:
         if self._events != events:
             self._events = events
             self._room.watch(self, events)
+
+
+def _response(answer: Answer, *, keep_alive: bool) -> bytes:
+    return http_response(
+        answer.status, answer.body, keep_alive=keep_alive, content_type=answer.content_type
+    )

@@ -30,8 +30,9 @@ class Answer:
 Waiting = Coroutine[Any, Any, Answer]
 """An answer that is not there yet. Cancelled when its client goes, and when the tracker stops."""
 
-Respond = Callable[[Request], bytes | Recurring | Waiting]
-"""Body of an answer with status 200, at once; or what to wait for, beside the other clients.
+Respond = Callable[[Request], bytes | Recurring | Answer | Waiting]
+"""Body of an answer with status 200, or another answer, at once; or what to wait for, beside the
+other clients.
 
 Raises HeadRefused for a path that does not exist; so may the coroutine."""
 

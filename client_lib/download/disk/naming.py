@@ -76,15 +76,20 @@ def local_paths(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
         paths = [paths[0][-1:]]
     folders: dict[tuple[str, ...], str] = {(): ""}
     taken: set[str] = set()
+    # Where the search ended for such a name: a torrent may have 100,000 that become one.
+    numbers: dict[tuple[str, str], int] = {}
 
     def unique(parent: str, name: str) -> str:
         stem, dot, extension = name.rpartition(".")
+        alike = comparable(parent + stem), comparable(dot + extension)
         number = 1
         candidate = name
         while (key := comparable(parent + candidate)) in taken:
+            number = max(number, numbers.get(alike, 1))
             number += 1
             candidate = f"{stem} ({number}){dot}{extension}" if stem else f"{name} ({number})"
         taken.add(key)
+        numbers[alike] = number
         return parent + candidate
 
     def folder(parts: tuple[str, ...]) -> str:

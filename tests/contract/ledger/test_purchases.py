@@ -1,5 +1,7 @@
 """Buying from prepaid credit: one debit, one licence, whatever is repeated or raced."""
 
+import datetime as dt
+
 import pytest
 import trio
 
@@ -8,6 +10,7 @@ from client_lib.wire.money import Money
 from client_lib.wire.problem import ProblemType
 from client_lib.wire.release import ReleaseId, TorrentName
 from licensing.books.ledger import SqlLedger
+from licensing.books.purchases import OWNED_ORDERS_PER_DAY
 from licensing.refusal import Refusal
 from tests.contract.ledger.till import (
     DAY,
@@ -17,6 +20,7 @@ from tests.contract.ledger.till import (
     THREE,
     TWO,
     balance,
+    count_events,
     credit_token,
     item_token,
     order,
@@ -112,6 +116,23 @@ async def test_owned_release_is_not_charged_again(ledger: SqlLedger) -> None:
     assert (await balance(ledger), await ledger.sales()) == (600, 1)
     # The other format is another release to buy.
     assert not (await ledger.buy(order("k-3", OTHER_FORMAT), now=NOW)).already_owned
+
+
+async def test_orders_of_what_is_owned_do_not_fill_the_log(ledger: SqlLedger) -> None:
+    await ledger.buy(order("k-1"), now=NOW)
+    for number in range(OWNED_ORDERS_PER_DAY):
+        at = NOW + dt.timedelta(minutes=number)
+        assert (await ledger.buy(order(f"owned-{number}"), now=at)).already_owned
+    now = NOW + dt.timedelta(minutes=OWNED_ORDERS_PER_DAY - 1)
+    events = await count_events(ledger)
+    with pytest.raises(Refusal) as caught:
+        await ledger.buy(order("one-more"), now=now)
+    assert caught.value.problem_type is ProblemType.TOO_MANY_REQUESTS
+    assert caught.value.retry_after_s == 86_400 - 60 * (OWNED_ORDERS_PER_DAY - 1)
+    assert await count_events(ledger) == events
+    assert (await ledger.buy(order("owned-0"), now=now)).already_owned  # as it was answered
+    assert not (await ledger.buy(order("k-2", TWO), now=now)).already_owned
+    assert (await ledger.buy(order("one-more"), now=NOW + DAY)).already_owned
 
 
 async def test_customers_other_devices_get_what_is_owned(ledger: SqlLedger) -> None:

@@ -67,6 +67,18 @@ async def test_what_cannot_be_played_is_told(tmp_path: Path) -> None:
             await at.job.open_track(LicenceId("a" * 26), "1")
 
 
+async def test_nobody_waits_for_a_track_when_the_download_has_ended(tmp_path: Path) -> None:
+    sizes = {"01.flac": 100_000, "02.flac": 100_000}
+    async with playing(tmp_path, bytes_s=0, sizes=sizes) as at:
+        await at.job.select_files(at.licence_id, ["01.flac"])
+        await at.job.result()
+        await at.job.select_files(at.licence_id, [])  # for the next download
+        async with await at.job.open_track(at.licence_id, "1") as stream:
+            assert await read(stream, 200_000) == at.bytes_of("01.flac")
+        with trio.fail_after(PATIENCE_S), pytest.raises(UsageError, match="has ended"):
+            await at.job.open_track(at.licence_id, "2")
+
+
 async def test_play_first_fetches_in_listening_order(tmp_path: Path) -> None:
     async with playing(tmp_path, play_first="6") as at:
         async with await at.job.open_track(at.licence_id, "1") as stream:

@@ -199,6 +199,27 @@ async def test_killed_restore_leaves_nothing_that_looks_finished(
     await restore_again()
 
 
+@pytest.mark.parametrize("planted", ["a link", "a folder"])
+async def test_what_others_put_in_a_restore_s_way_is_not_touched(
+    tmp_path: Path, passphrase: Path, planted: str
+) -> None:
+    folder = await found_folder(tmp_path / "licensing")
+    other, file, theirs = tmp_path / "other", tmp_path / "b.backup", tmp_path / "theirs"
+    await backup(file, passphrase_file=passphrase, data=folder.root)
+    theirs.mkdir()
+    theirs.chmod(0o777)
+    (theirs / "precious").touch()
+    staging = tmp_path / ".other.restoring"
+    if planted == "a link":
+        staging.symlink_to(theirs)
+    else:
+        staging = theirs.rename(staging)
+    with pytest.raises((StorageError, UsageError), match="restor"):
+        await restore(file, passphrase_file=passphrase, data=other)
+    assert [path.name for path in staging.iterdir()] == ["precious"]
+    assert not other.exists()
+
+
 async def test_damaged_backup_and_wrong_passphrase_restore_nothing(
     tmp_path: Path, passphrase: Path
 ) -> None:

@@ -14,6 +14,7 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
 from client_lib.errors import UsageError
 from client_lib.transport.tls import client_context
@@ -422,6 +423,55 @@ async def test_nothing_secret_in_logs_metrics_answers_or_the_ledger(
             for part in (kept, kept[-40:], kept[:36] if len(kept) < 60 else kept):
                 assert part not in text, (name, text[:500])
     assert log.count("path=") >= len(answers)
+
+
+async def test_a_client_that_leaves_in_the_middle_is_no_error_of_ours(service: Running) -> None:
+    head = (
+        "POST /v1/redemptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n"
+        f"Authorization: Bearer {new_secret().bearer}\r\n\r\n"
+    )
+    with capture_logs() as logs:
+        async with raw(service) as stream:
+            await stream.send_all(head.encode() + b'{"payment')
+        async with service.http() as http:
+            with trio.fail_after(PATIENCE_S):
+                while not any(entry.get("method") == "POST" for entry in logs):
+                    assert (await http.get("/v1/ca")).status_code == 200
+    told = [entry for entry in logs if entry.get("method") != "GET"]
+    assert [(entry["event"], entry["status"]) for entry in told] == [("request", 400)]
+
+
+async def test_publications_of_others_are_refused_before_they_are_read(service: Running) -> None:
+    keys = ("", await service.api_key(Role.SEEDER), "askey_" + "A" * 43)
+    for key, status in zip(keys, (401, 403, 401), strict=True):
+        async with raw(service) as stream:
+            head = (
+                "PUT /v1/releases/rel-0001/flac HTTP/1.1\r\nHost: localhost\r\n"
+                f"Authorization: Bearer {key}\r\nContent-Length: 20000000\r\n\r\n"
+            )
+            answer = await answer_to(stream, head.encode() + b"{")
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+            assert b"problem:api-key-refused" in answer
+
+
+async def test_requests_that_never_come_to_their_end_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = Patience(body_s=1_000)
+    monkeypatch.setattr(app, "FrontEnd", functools.partial(FrontEnd, patience=patient))
+    folder = await limited_folder(tmp_path, "connections = 16")
+    head = (
+        "POST /v1/redemptions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n"
+        f"Authorization: Bearer {new_secret().bearer}\r\n\r\n"
+    )
+    async with running(folder) as service, contextlib.AsyncExitStack() as stack:
+        for _ in range(16):
+            stream = await stack.enter_async_context(raw(service))
+            await stream.send_all(head.encode() + b'{"payment')
+        async with raw(service) as other:
+            assert (await answer_to(other, HEALTHZ)).endswith(b"ok\n")
+        async with service.http() as http:
+            assert (await http.get("/readyz")).text == "ready\n"
 
 
 async def test_too_many_connections_cut_the_one_that_idles_longest(

@@ -18,6 +18,8 @@ from client_lib.wire.licence import licence_id_from
 from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.peer_protocol import Handshake
 from client_lib.wire.release import TorrentName
+from seeder.peers.listener import MOST_OF_A_LICENCE
+from seeder.peers.refusal import Refusal
 from tests.integration.seeder.rig import HOST, NodeRig, Serving, eventually
 from tests.patience import PATIENCE_S
 from tests.pki import Leaf, SwarmPki, utc_now
@@ -106,6 +108,8 @@ async def test_wrong_certificate_gets_not_even_a_handshake(rig: NodeRig, which: 
             await eventually(lambda: serving.listener.refused.total() == 1)
             assert received == b""
             assert serving.uploaded_bytes == 0
+            if which != "the info-hash of the release, another name":
+                assert not serving.node.shelf.loaded  # nothing is read for strangers
 
 
 async def test_revoked_licence_is_refused(rig: NodeRig) -> None:
@@ -186,7 +190,8 @@ NONSENSE = {
     "a have out of range": b"\x00\x00\x00\x05\x04\x7f\xff\xff\xff",
     "a bitfield too short": b"\x00\x00\x00\x02\x05\xff",
     "a request of a wrong size": b"\x00\x00\x00\x02\x06\x00",
-    "requests without end": request(0) * 2_100,
+    "everything, once more and more": b"\x00\x00\x00\x01\x0e" * 2,
+    "requests without end": b"".join(request(0, n, 16_000) for n in range(20_000)),
     "hash requests without end": (b"\x00\x00\x00\x31\x15" + bytes(48))
     * 400_000,  # more than all buffers hold
 }
@@ -205,6 +210,57 @@ async def test_nonsense_ends_the_connection_and_moves_nothing(rig: NodeRig, what
             await eventually(lambda: not serving.listener.connections)
             if what != "requests without end":
                 assert serving.uploaded_bytes == 0
+
+
+async def test_a_block_that_is_asked_for_again_and_again_is_sent_once(rig: NodeRig) -> None:
+    meta = Metainfo.from_bytes(await rig.publish())
+    leaf = licence(rig.licensing.pki, meta)
+    with trio.fail_after(PATIENCE_S):
+        async with rig.node() as serving, shaking_hands(rig, serving, leaf, meta) as stream:
+            await stream.send_all(hello(meta.info_hash.truncated))
+            piece = min(await _offered(stream))
+            await stream.send_all(request(piece) * 50 + request(piece, begin=16_384))
+            received = bytearray()
+            while len(received) < 2 * (16_384 + 13):
+                received += await stream.receive_some()
+            assert received[16_397 + 5 : 16_397 + 13] == piece.to_bytes(4, "big") + (
+                16_384
+            ).to_bytes(4, "big")
+            await eventually(lambda: serving.uploaded_bytes == 2 * 16_384)
+
+
+async def test_strangers_who_shake_hands_for_ever_make_room_for_customers(rig: NodeRig) -> None:
+    meta = Metainfo.from_bytes(await rig.publish())
+    leaf = licence(rig.licensing.pki, meta)
+    with trio.fail_after(PATIENCE_S):
+        async with rig.node() as serving, contextlib.AsyncExitStack() as strangers:
+            for _ in range(20):  # all places of the rig's node
+                plain = await trio.open_tcp_stream(HOST, serving.port)
+                await strangers.enter_async_context(plain)
+            await eventually(lambda: len(serving.listener.connections) == 20)
+            async with shaking_hands(rig, serving, leaf, meta) as stream:
+                await stream.send_all(hello(meta.info_hash.truncated))
+                assert await _offered(stream)
+            assert serving.listener.refused[Refusal.NO_ROOM] == 1
+            assert serving.uploaded_bytes == 0
+
+
+async def test_a_licence_has_so_many_connections_and_the_oldest_makes_room(rig: NodeRig) -> None:
+    meta = Metainfo.from_bytes(await rig.publish())
+    leaf = licence(rig.licensing.pki, meta)
+    with trio.fail_after(PATIENCE_S):
+        async with rig.node() as serving, contextlib.AsyncExitStack() as customers:
+            streams = []
+            for _ in range(MOST_OF_A_LICENCE + 1):
+                stream = await customers.enter_async_context(
+                    shaking_hands(rig, serving, leaf, meta)
+                )
+                await stream.send_all(hello(meta.info_hash.truncated))
+                assert await stream.receive_some()
+                streams.append(stream)
+            await everything(streams[0])  # until it ends
+            await eventually(lambda: len(serving.listener.connections) == MOST_OF_A_LICENCE)
+            assert await _offered(streams[-1])
 
 
 @pytest.mark.parametrize("name", ["", "localhost", "0" * 40, "a" * 63])

@@ -127,6 +127,19 @@ async def test_nobody_but_a_seeder_under_its_own_id_is_answered(tmp_path: Path) 
                 await poll_until_told(client, demand)
 
 
+async def test_customers_who_poll_take_no_seeder_s_place(tmp_path: Path) -> None:
+    # One connection: nobody may wait for an answer.
+    async with running_tracker(tmp_path, FakeLicensing(SwarmPki()), max_connections=1) as rig:
+        customer = rig.pki.issue(licence_identity())
+        ask = b"GET /v1/demand/origin-1?port=1&capacity=1 HTTP/1.1\r\nHost: t\r\n\r\n"
+        async with rig.connected(customer) as raw:
+            for _ in range(3):
+                status, body = await raw.request(ask)
+                assert (status, b"for central seeders" in body) == (403, True)
+        async with rig.connected(rig.pki.issue(SeederIdentity("origin-1"))) as raw:
+            assert (await raw.request(ask))[0] == 503
+
+
 async def test_a_client_that_finds_nobody_says_so(tmp_path: Path) -> None:
     async with running_tracker(tmp_path, FakeLicensing(SwarmPki())) as rig:
         seeder = rig.pki.issue(SeederIdentity("origin-1"))

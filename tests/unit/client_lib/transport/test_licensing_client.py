@@ -206,7 +206,9 @@ async def test_problem_document_is_a_refusal_with_its_type(tmp_path: Path) -> No
     assert len(requests) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>Forbidden</html>", b'{"type": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>Forbidden</html>", b'{"type": 1}', b"\xff", b"[" * 99_999]
+)
 async def test_refusal_without_problem_document_keeps_its_status(
     tmp_path: Path, body: bytes
 ) -> None:
@@ -232,12 +234,13 @@ async def test_service_that_cannot_now_has_refused_nobody(tmp_path: Path, status
         http(200, b"{}"),
         http(200, b'{"licences": [{"licence_id": "short"}]}'),
         http(200, b"\xff\xfe"),
+        http(200, b'{"licences": [], "more": ' + b"[" * 100_000),
         http(204),
         http(302, Location="https://elsewhere.example/"),
         http(304),
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
     ],
-    ids=["html", "empty", "wrong", "not text", "no content", "redirect", "304", "bad gzip"],
+    ids=["html", "empty", "wrong", "not text", "deep", "no content", "redirect", "304", "bad gzip"],
 )
 async def test_answer_that_is_no_licensing_service_is_unreachable(
     tmp_path: Path, answer: bytes

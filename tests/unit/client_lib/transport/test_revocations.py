@@ -98,7 +98,7 @@ async def test_a_revocation_is_told_at_the_moment_from_which_it_is_in_force(tmp_
         told.append((feed.is_revoked(7), (tmp_path / "crl.der").exists()))
 
     source.publish(2, 7)
-    await feed.refresh(source, on_change)
+    await feed.refresh(source, on_change, now=START)
     assert told == [(True, False)]
     assert (tmp_path / "crl.der").exists()
 
@@ -122,7 +122,7 @@ async def test_a_full_disk_does_not_keep_a_revocation_from_taking_effect(tmp_pat
 async def test_the_list_on_disk_serves_a_restart_while_licensing_is_away(tmp_path: Path) -> None:
     source = CrlSource()
     source.publish(5, 77)
-    await feed_at(tmp_path).refresh(source)
+    await feed_at(tmp_path).refresh(source, now=START)
     restarted = feed_at(tmp_path)
     assert not restarted.is_current(START.timestamp())
     restarted.load()
@@ -134,7 +134,7 @@ async def test_a_list_is_relied_on_until_next_update_plus_grace_and_no_longer(
     tmp_path: Path,
 ) -> None:
     feed = feed_at(tmp_path)
-    await feed.refresh(CrlSource())
+    await feed.refresh(CrlSource(), now=START)
     limit_s = (START + HOUR).timestamp() + GRACE_S
     assert feed.is_current(limit_s)
     assert not feed.is_current(limit_s + 1)
@@ -202,14 +202,30 @@ async def test_while_licensing_is_away_the_log_says_so_once_an_hour(tmp_path: Pa
 async def test_another_ca_s_list_and_an_older_list_change_nothing(tmp_path: Path) -> None:
     feed, source = feed_at(tmp_path), CrlSource()
     source.publish(2, 77)
-    await feed.refresh(source)
+    await feed.refresh(source, now=START)
     source.publish(3, pki=SwarmPki())
     with pytest.raises(CertificateError):
-        await feed.refresh(source)
+        await feed.refresh(source, now=START)
     source.publish(1, now=START - HOUR)
     with pytest.raises(CertificateError):
-        await feed.refresh(source)
+        await feed.refresh(source, now=START)
     assert feed.is_revoked(77)
+
+
+async def test_a_list_of_a_clock_that_was_wrong_keeps_no_later_one_out(tmp_path: Path) -> None:
+    feed, source = feed_at(tmp_path), CrlSource()
+    source.publish(2, now=START + dt.timedelta(days=365))
+    await feed.refresh(source, now=START)
+    assert feed.is_current(START.timestamp())
+    limit_s = (START + HOUR).timestamp() + GRACE_S
+    assert not feed.is_current(limit_s + 1)  # it is relied on no longer than any other
+    restarted = feed_at(tmp_path)
+    restarted.load()
+    for each in (feed, restarted):
+        source.publish(3, 77)  # the clock of licensing was put right
+        await each.refresh(source, now=START)
+        assert each.is_revoked(77)
+        assert not each.is_current(limit_s + 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"\x30\x82\xff\xff"])

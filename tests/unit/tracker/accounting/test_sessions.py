@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from client_lib.wire.announce import AnnounceRequest, Event, PeerId
 from client_lib.wire.infohash import TruncatedInfoHash
-from tracker.accounting.sessions import Progress, Sessions
+from tracker.accounting.sessions import MOST_OF_OWNER, Progress, Sessions
 from tracker.swarms.peers import OWNER_BYTES, Owner
 
 SESSION_S = 2_100
@@ -52,6 +52,21 @@ def test_what_moved_since_the_last_announce_counts() -> None:
     assert client.announce(10, 100, at_s=1_300) == (10, 100, False)
     assert client.announce(10, 100, at_s=1_600) == (0, 0, False)
     assert client.announce(15, 300, Event.STOPPED, at_s=1_700) == (5, 200, False)
+
+
+def test_one_owner_cannot_fill_the_accounts_with_sessions() -> None:
+    sessions = Sessions(session_s=SESSION_S)
+    other = Session(sessions)
+    sessions.advance(owner(2), request(0, 0), 1_000, roaming=False)
+    flood = [Session(sessions, key=b"%08x" % number) for number in range(1_000)]
+    for second, client in enumerate(flood):
+        client.announce(0, 0, Event.STARTED, at_s=1_000 + second)
+    assert len(sessions) == MOST_OF_OWNER + 1
+    assert flood[-1].announce(0, 70, at_s=2_001) == (0, 70, False)  # the newest are known
+    assert other.announce(0, 100, at_s=2_002) == (0, 0, False)
+    progress = sessions.advance(owner(2), request(0, 100), 2_003, roaming=False)
+    assert progress is not None
+    assert progress.downloaded_bytes == 100  # and nobody else's is forgotten
 
 
 def test_a_session_that_was_with_another_tracker_is_a_baseline() -> None:

@@ -58,9 +58,8 @@ class Desk:
     async def poll(self, version: int, certificate: bytes = SEEDER) -> Answer:
         query = b"port=6881&capacity=5&version=%d" % version
         head = Head(b"/v1/demand/origin-1", query, True, 0, None)
-        return await self.polls.answer(
-            Request(certificate, head, bytes([192, 0, 2, 1])), "origin-1"
-        )
+        answer = self.polls.answer(Request(certificate, head, bytes([192, 0, 2, 1])), "origin-1")
+        return answer if isinstance(answer, Answer) else await answer
 
 
 async def test_without_news_a_poll_is_held_and_then_answered(

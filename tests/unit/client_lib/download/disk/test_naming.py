@@ -1,5 +1,6 @@
 """Names on disk: legal everywhere, told apart everywhere, and the same every time."""
 
+import itertools
 import re
 import unicodedata
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from client_lib.download.disk.naming import format_label, local_paths, safe_name
+from client_lib.download.disk.naming import comparable, format_label, local_paths, safe_name
 from client_lib.wire.release import AudioFormat
 
 # Characters that file systems treat in their own ways, more often than chance would bring them.
@@ -112,3 +113,13 @@ def test_long_names_keep_their_extension() -> None:
 )
 def test_format_as_people_write_it(audio_format: str, label: str) -> None:
     assert format_label(AudioFormat(audio_format)) == label
+
+
+def test_many_names_that_become_one_are_numbered_without_counting_from_the_beginning() -> None:
+    names = ["".join(pair) + ".flac" for pair in itertools.product('<>:"|?*', repeat=4)]
+    comparable.cache_clear()
+    local = local_paths([(name,) for name in names])
+    asked = comparable.cache_info()
+    assert local[:3] == ("____.flac", "____ (2).flac", "____ (3).flac")
+    assert local[-1] == f"____ ({len(names)}).flac"
+    assert asked.hits + asked.misses < 6 * len(names)
