@@ -229,9 +229,8 @@ class JobRunner:
             nursery.cancel_scope.cancel()
 
     def _is_done(self) -> bool:
-        if any(licence_id not in self.outcomes for licence_id in self.licences):
-            return False
-        return not (self._keep_seeding and self._runs)
+        all_ended = self.licences.keys() <= self.outcomes.keys()
+        return all_ended and not (self._keep_seeding and self._runs)
 
     def _admit(self, albums: trio.Nursery) -> None:
         waiting = self._waiting()
@@ -392,9 +391,8 @@ class JobRunner:
             await trio.sleep(_ROOM_S)
             under_way = bool(self._open)
             for licence_id, (full, since) in tuple(self._no_room.items()):
-                where, needed = Path(full.where), full.needed_bytes
-                fits = self._around.space.fits
-                if await trio.to_thread.run_sync(fits, where, needed):
+                fits, where = self._around.space.fits, Path(full.where)
+                if await trio.to_thread.run_sync(fits, where, full.needed_bytes):
                     self.resume([licence_id])
                 elif not under_way and trio.current_time() - since > self._around.patience_s:
                     self._no_room.pop(licence_id, None)
