@@ -3,6 +3,7 @@
 import sys
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import cyclopts
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 Status = TypeVar("Status")
 
 EXIT_INTERRUPTED = 130
+EXIT_CODES = "Exit codes: 0 ok, 1 failed, 2 usage, 3 refused, 4 unreachable."
+"""For the help of an application."""
 _WATCHED_EVERY_S = 2.0
 
 
@@ -30,7 +33,15 @@ def new_app(name: str, help_text: str, version: str) -> cyclopts.App:
         backend="trio",
         result_action="return_value",
         help_format="markdown",
+        # No `--no-json` for each `--json`, and no word of defaults that say nothing.
+        default_parameter=cyclopts.Parameter(negative="", show_default=_shown_default),
     )
+
+
+def _shown_default(value: object) -> str | None:
+    if isinstance(value, Enum):
+        return value.name.lower().replace("_", "-")
+    return str(value) if value else None
 
 
 def run_app(app: cyclopts.App) -> NoReturn:

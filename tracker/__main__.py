@@ -12,7 +12,7 @@ import trio
 
 from client_lib import __version__
 from client_lib.config import load_config
-from client_lib.console import new_app, run_app, show_status
+from client_lib.console import EXIT_CODES, new_app, run_app, show_status
 from client_lib.errors import UsageError
 from client_lib.service.process import configure_logs, run_until_signalled
 from tracker.app import serve as serve_tracker
@@ -21,14 +21,17 @@ from tracker.config import MAX_WORKERS, TrackerConfig
 from tracker.operating.control import tracker_status
 from tracker.workers import STOPPING_S, WorkerFailed, serve_as_worker, supervise
 
-app = new_app("albumswarm-tracker", "Introduces licensed peers to each other.", __version__)
+_HELP = f"""Introduces licensed peers to each other.
+
+`albumswarm-tracker serve --help` has an example. {EXIT_CODES}
+"""
+
+app = new_app("albumswarm-tracker", _HELP, __version__)
 
 _Workers = Annotated[
     int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1, lte=MAX_WORKERS))
 ]
 _Port = Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=0, lte=65_535))]
-
-_Several = Annotated[list[str] | None, cyclopts.Parameter(negative=())]
 
 
 @app.command
@@ -43,7 +46,7 @@ async def serve(
     host: str | None = None,
     port: _Port | None = None,
     workers: _Workers | None = None,
-    plain_listen: _Several = None,
+    plain_listen: list[str] | None = None,
     metrics_listen: str | None = None,
 ) -> None:
     r"""Serve announces until SIGTERM or SIGINT.

@@ -12,9 +12,8 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 refused (payment, licence), 4 unreachable
 """
 
 app = new_app("albumswarm", _HELP, __version__)
-
-app = new_app("albumswarm", _HELP, __version__)
-# Where each command is, and the first line of its help.
+# Where each command is, and its help: the words of its docstring, for which its module would have
+# to be loaded.
 COMMANDS = {
     "redeem": (
         "commands:redeem",
@@ -26,12 +25,23 @@ COMMANDS = {
     ),
     "get": (
         "commands:get",
-        "Download albums; what an earlier run fetched is kept, whatever ended it.",
+        """Download albums; what an earlier run fetched is kept, whatever ended it.
+
+Without names it goes on with the queue. Albums that were paused stay so unless named. An
+album is verified, and appears below the music folder when it is whole; while `get` runs it is
+given to others, too.
+
+Example: `albumswarm get --all --into ~/Music --up 500000`
+""",
     ),
     "seed": ("commands:seed", "Give complete albums to other customers, until interrupted."),
     "verify": (
         "repairing:verify",
-        "Hash albums on the disk against what was bought. Needs no network.",
+        """Hash albums on the disk against what was bought. Needs no network.
+
+What is wrong is listed, and mended by `albumswarm repair`. Files beside an album's own are
+listed, too; nothing touches them.
+""",
     ),
     "stats": (
         "stats:stats",
@@ -39,11 +49,18 @@ COMMANDS = {
     ),
     "repair": (
         "repairing:repair",
-        "Verify albums on the disk, and fetch what is missing or changed of them.",
+        """Verify albums on the disk, and fetch what is missing or changed of them.
+
+Only damaged pieces are fetched. What was only renamed, or is in another album here, is copied.
+Mended files replace the damaged ones; files beside them stay as they are.
+""",
     ),
     "export": (
         "exporting:export",
-        "Write an album's torrent, certificate and key for another BitTorrent client.",
+        """Write an album's torrent, certificate and key for another BitTorrent client.
+
+The client must know SSL torrents, such as libtorrent or qBittorrent 5; a README is beside.
+""",
     ),
     "balance": ("purchases:balance", "Show the prepaid credit that this device may spend."),
     "quote": (
@@ -54,7 +71,14 @@ COMMANDS = {
         "purchases:buy",
         "Buy a release with prepaid credit; then get it. What you own is not charged again.",
     ),
-    "protect": ("protecting:protect", "Encrypt this device's secret and keys."),
+    "protect": (
+        "protecting:protect",
+        """Encrypt this device's secret and keys.
+
+With a passphrase from `--passphrase-file`, ALBUMSWARM_PASSPHRASE or the terminal, or with one
+that the system's keyring keeps. Whoever loses it has lost this device's licences.
+""",
+    ),
     "unprotect": ("protecting:unprotect", "Keep this device's secret and keys in the clear again."),
 }
 for _name, (_where, _help) in COMMANDS.items():

@@ -72,18 +72,19 @@ async def redeem(
 
 async def get(
     names: Annotated[
-        tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them.")
+        tuple[str, ...], Parameter(help="Names as `albumswarm list` shows them; none: the queue.")
     ] = (),
     /,
     *,
-    everything: Annotated[
-        bool, Parameter(name="--all", help="All albums of this device.", negative="")
-    ] = False,
+    everything: Annotated[bool, Parameter(name="--all", help="All albums of this device.")] = False,
     into: Annotated[
-        Path | None, Parameter(help="Music folder; albums appear as Artist/Album (Year) [FORMAT].")
+        Path | None,
+        Parameter(
+            help="Music folder (default: ~/Music); albums appear as Artist/Album (Year) [FORMAT]."
+        ),
     ] = None,
     seed: Annotated[
-        bool, Parameter(help="Then go on giving to others, until interrupted.", negative="")
+        bool, Parameter(help="Then go on giving to others, until interrupted.")
     ] = False,
     order: Annotated[
         Order, Parameter(help="Which album comes next: as queued, or the smallest.")
@@ -93,7 +94,6 @@ async def get(
         Parameter(
             help="Only these files of each album: a path or a pattern, such as `*.flac`. "
             "Remembered; `*` for all.",
-            negative="",
         ),
     ] = None,
     play_first: Annotated[
@@ -117,7 +117,11 @@ async def get(
 ) -> None:
     """Download albums; what an earlier run fetched is kept, whatever ended it.
 
-    Without names it goes on with the queue. Albums that were paused stay so unless named.
+    Without names it goes on with the queue. Albums that were paused stay so unless named. An
+    album is verified, and appears below the music folder when it is whole; while `get` runs it is
+    given to others, too.
+
+    Example: `albumswarm get --all --into ~/Music --up 500000`
     """
     if names and everything:
         raise UsageError("name the albums to get, or give --all: not both")

@@ -18,7 +18,7 @@ _NO_OPTIONS = Options()
 
 async def list_licences(
     *,
-    offline: Annotated[bool, Parameter(help="Do not ask licensing.", negative="")] = False,
+    offline: Annotated[bool, Parameter(help="Do not ask licensing.")] = False,
     options: Options = _NO_OPTIONS,
 ) -> None:
     """Show the albums that this device may download, and which are there."""

@@ -27,11 +27,15 @@ from client_lib.swarm.settings import SessionSettings
 class Options:
     """Options of every command."""
 
-    config: Annotated[Path | None, Parameter(help="Configuration file (TOML).")] = None
+    config: Annotated[
+        Path | None, Parameter(help="Configuration file (TOML); options win over it.")
+    ] = None
     data: Annotated[
         Path | None,
         Parameter(
-            help="Folder of this device's secret, licences and keys.", env_var="ALBUMSWARM_DATA"
+            help="Folder of this device's secret, licences and keys (default: the system's place "
+            "for a user's data, such as ~/.local/share/albumswarm).",
+            env_var="ALBUMSWARM_DATA",
         ),
     ] = None
     licensing_url: Annotated[
@@ -46,7 +50,7 @@ class Options:
         Path | None,
         Parameter(help="Passphrase of a protected device; or ALBUMSWARM_PASSPHRASE; or asked for."),
     ] = None
-    json: Annotated[bool, Parameter(help="Print JSON for programs.", negative="")] = False
+    json: Annotated[bool, Parameter(help="Print JSON for programs.")] = False
 
     def load(self) -> ClientConfig:
         """Read the configuration file, if one is named."""
@@ -114,7 +118,9 @@ def expanded(folder: Path) -> Path:
 class LineOptions:
     """Options of the commands that use the network line."""
 
-    port: Annotated[int | None, Parameter(help="TCP port for peers; 0 or none: any free.")] = None
+    port: Annotated[int | None, Parameter(help="TCP port for peers (default: any free one).")] = (
+        None
+    )
     listen_host: Annotated[
         str | None, Parameter(help="Listen on this address only, such as 127.0.0.1.")
     ] = None
@@ -122,25 +128,23 @@ class LineOptions:
         int | None,
         Parameter(
             name=("--upload-limit", "--up"),
-            help="Most bytes per second to give to others; 0: no limit. None: 80 % of the line.",
+            help="Most bytes per second to give to others; 0: no limit. Default: 80 % of the line.",
         ),
     ] = None
     download_limit: Annotated[
         int | None,
         Parameter(
             name=("--download-limit", "--down"),
-            help="Most bytes per second to take; 0: no limit.",
+            help="Most bytes per second to take; 0 (default): no limit.",
         ),
     ] = None
     limit_local_peers: Annotated[
-        bool, Parameter(help="Apply the limits on loopback and private networks too.", negative="")
+        bool, Parameter(help="Apply the limits on loopback and private networks too.")
     ] = False
 
-    no_upload: Annotated[
-        bool, Parameter(help="Give nothing to others: for metered lines.", negative="")
-    ] = False
+    no_upload: Annotated[bool, Parameter(help="Give nothing to others: for metered lines.")] = False
     no_port_mapping: Annotated[
-        bool, Parameter(help="Do not ask the router for a port (UPnP, NAT-PMP).", negative="")
+        bool, Parameter(help="Do not ask the router for a port (UPnP, NAT-PMP).")
     ] = False
     seed_until: Annotated[
         str | None,

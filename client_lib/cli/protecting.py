@@ -19,13 +19,13 @@ _NO_OPTIONS = Options()
 async def protect(
     *,
     keyring: Annotated[
-        bool, Parameter(help="Keep a random passphrase in the system's keyring.", negative="")
+        bool, Parameter(help="Keep a random passphrase in the system's keyring.")
     ] = False,
     options: Options = _NO_OPTIONS,
 ) -> None:
     """Encrypt this device's secret and keys.
 
-    With a passphrase from --passphrase-file, ALBUMSWARM_PASSPHRASE or the terminal, or with one
+    With a passphrase from `--passphrase-file`, ALBUMSWARM_PASSPHRASE or the terminal, or with one
     that the system's keyring keeps. Whoever loses it has lost this device's licences.
     """
     library = DeviceLibrary(options.data_folder())

@@ -81,7 +81,7 @@ async def remove(
     /,
     *,
     discard: Annotated[
-        bool, Parameter(help="Delete what was fetched of unfinished albums.", negative="")
+        bool, Parameter(help="Delete what was fetched of unfinished albums.")
     ] = False,
     options: Options = _NO_OPTIONS,
 ) -> None:

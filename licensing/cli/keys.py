@@ -2,11 +2,10 @@
 
 import secrets
 from pathlib import Path
-from typing import Annotated
 
 from client_lib.console import print_json, print_text
 from licensing.api_keys import new_api_key
-from licensing.cli.root import Several, app
+from licensing.cli.root import app
 from licensing.config import DEFAULT_DATA, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder
 from licensing.ledger import Role
@@ -19,7 +18,7 @@ async def api_key(
     /,
     *,
     id: str | None = None,  # noqa: A002 - the flag is called --id
-    host: Annotated[tuple[str, ...], Several] = (),
+    host: tuple[str, ...] = (),
     json: bool = False,
     data: Path = DEFAULT_DATA,
     config: Path | None = None,

@@ -1,12 +1,11 @@
 """Refunds, chargebacks and lost keys."""
 
 from pathlib import Path
-from typing import Annotated
 
 from client_lib.console import print_json, print_text
 from client_lib.errors import IdentifierError, UsageError
 from client_lib.wire.licence import LicenceId, parse_licence_id
-from licensing.cli.root import Several, app
+from licensing.cli.root import app
 from licensing.config import DEFAULT_DATA, LicensingConfig, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder
 from licensing.stores import open_ledger
@@ -20,7 +19,7 @@ async def revoke(
     licence: str | None = None,
     api_key: str | None = None,
     reason: str = "",
-    undo: Annotated[bool, Several] = False,
+    undo: bool = False,
     json: bool = False,
     data: Path = DEFAULT_DATA,
     config: Path | None = None,

@@ -2,7 +2,6 @@
 
 import random
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
@@ -10,7 +9,7 @@ from client_lib.console import print_text
 from client_lib.errors import UsageError
 from client_lib.passphrase import environment_passphrase, read_passphrase
 from client_lib.service.process import configure_logs, run_until_signalled
-from licensing.cli.root import Several, app
+from licensing.cli.root import app
 from licensing.config import DEFAULT_DATA, LicensingConfig, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder, found, random_serial
 from licensing.passphrase import ENVIRONMENT_VARIABLE
@@ -21,14 +20,17 @@ async def init(
     *,
     store: str,
     public_url: str = "https://localhost:8443",
-    tracker: Annotated[tuple[str, ...], Several] = (),
-    listen: Annotated[tuple[str, ...], Several] = (),
+    tracker: tuple[str, ...] = (),
+    listen: tuple[str, ...] = (),
     test_store: str | None = None,
     ledger: str | None = None,
     passphrase_file: Path | None = None,
     data: Path = DEFAULT_DATA,
 ) -> None:
     """Make a new swarm CA, torrent signer, ledger and configuration in a folder.
+
+    Then look through its licensing.toml, where every key is explained, and `serve`. Keep a backup
+    of the folder: whoever loses the CA's key has lost the swarms.
 
     Parameters
     ----------
@@ -87,11 +89,14 @@ def _listen_for(public_url: str) -> tuple[str, ...]:
 @app.command
 async def serve(
     *,
-    listen: Annotated[tuple[str, ...], Several] = (),
+    listen: tuple[str, ...] = (),
     data: Path = DEFAULT_DATA,
     config: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
+
+    The log is one JSON object a line on standard error; "event": "serving" tells the address. It
+    may be killed at any time: what was acknowledged is on disk.
 
     Parameters
     ----------

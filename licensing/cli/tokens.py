@@ -5,7 +5,6 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -20,7 +19,7 @@ from client_lib.wire import payment_token, revocation_token
 from client_lib.wire.payment_token import Credit, LineItem
 from client_lib.wire.release import parse_torrent_name, split_torrent_name
 from client_lib.wire.revocation_token import RevocationKind
-from licensing.cli.root import Several, app
+from licensing.cli.root import app
 from licensing.config import DEFAULT_DATA, LicensingConfig, load_licensing_config, utc_now
 from licensing.data_folder import DataFolder
 from licensing.issuers import key_id, load_private_key
@@ -33,7 +32,7 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def mint_token(
     *,
     customer: str,
-    item: Annotated[tuple[str, ...], Several] = (),
+    item: tuple[str, ...] = (),
     credit: int | None = None,
     amount: int = 999,
     currency: str = "EUR",

@@ -8,7 +8,7 @@ import trio
 from client_lib.console import print_json, print_text
 from client_lib.errors import StorageError, UnreachableError, UsageError
 from seeder.cli.durations import seconds
-from seeder.cli.root import NO_COMMON, CommonOptions, Flag, app
+from seeder.cli.root import NO_COMMON, CommonOptions, app
 from seeder.config import configure
 from seeder.control import Drain, Look, Reply, Stay, ask_node
 from seeder.status import NodeState, read_status
@@ -22,9 +22,9 @@ _GONE_S = 15.0
 async def drain_command(
     *,
     deadline: str = "15min",
-    undo: Flag = False,
-    wait: Flag = False,
-    json: Flag = False,
+    undo: bool = False,
+    wait: bool = False,
+    json: bool = False,
     common: CommonOptions = NO_COMMON,
 ) -> None:
     """Let the node that serves from DATA leave the fleet without breaking a download.

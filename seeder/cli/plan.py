@@ -7,7 +7,7 @@ from rich.table import Table
 from client_lib.console import human_console, print_json
 from client_lib.errors import UsageError
 from seeder.cli.durations import seconds
-from seeder.cli.root import Flag, app
+from seeder.cli.root import app
 from seeder.config import parse_rate
 from seeder.planning import Plan, Store, plan
 
@@ -26,7 +26,7 @@ def plan_command(
     line: str = "125MB",
     price_per_gb: float = 0.0,
     currency: str = "EUR",
-    json: Flag = False,
+    json: bool = False,
 ) -> None:
     """Say how many seeders a store needs, what its customers carry, and what that costs a month.
 

@@ -25,9 +25,7 @@ from seeder.cli.root import (
     NO_COMMON,
     NO_LICENSING,
     CommonOptions,
-    Flag,
     LicensingOptions,
-    Several,
     app,
     configured,
 )
@@ -51,8 +49,8 @@ async def publish_command(
     artist: str | None = None,
     title: str | None = None,
     year: int | None = None,
-    rights_holder: Several = (),
-    json: Flag = False,
+    rights_holder: tuple[str, ...] = (),
+    json: bool = False,
     common: CommonOptions = NO_COMMON,
     licensing: LicensingOptions = NO_LICENSING,
 ) -> None:

@@ -2,18 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from cyclopts import Parameter
 
 from client_lib import __version__
-from client_lib.console import new_app
+from client_lib.console import EXIT_CODES, new_app
 from seeder.config import SeederConfig, configure
 
-Flag = Annotated[bool, Parameter(negative=())]
-Several = Annotated[tuple[str, ...], Parameter(negative=())]
+_HELP = f"""Publish albums and guarantee their delivery.
 
-app = new_app("albumswarm-seeder", "Publish albums and guarantee their delivery.", __version__)
+1. `albumswarm-seeder publish DIR --format flac-16-44` with a publisher's API key, once an album;
+2. `albumswarm-seeder serve --tracker https://tracker.example:8444` with a seeder's API key;
+3. `albumswarm-seeder status` tells how it is doing.
+
+Keys come from `albumswarm-licensing api-key`. {EXIT_CODES}
+"""
+
+app = new_app("albumswarm-seeder", _HELP, __version__)
 
 
 @Parameter(name="*")

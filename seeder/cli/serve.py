@@ -13,7 +13,6 @@ from seeder.cli.root import (
     NO_LICENSING,
     CommonOptions,
     LicensingOptions,
-    Several,
     app,
     configured,
 )
@@ -22,7 +21,7 @@ from seeder.cli.root import (
 @app.command(name="serve")
 async def serve_command(
     *,
-    tracker: Several = (),
+    tracker: tuple[str, ...] = (),
     port: int | None = None,
     web_seed_port: int | None = None,
     listen_host: str | None = None,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from client_lib.console import printable, show_status
 from client_lib.service.fleet_table import fleet_table
-from seeder.cli.root import NO_COMMON, CommonOptions, Flag, app
+from seeder.cli.root import NO_COMMON, CommonOptions, app
 from seeder.config import configure
 from seeder.status import NodeState, NodeStatus, ReleaseStatus, read_status
 
@@ -21,8 +21,8 @@ _OLD_S = 10.0
 @app.command(name="status")
 async def status_command(
     *,
-    watch: Flag = False,
-    json: Flag = False,
+    watch: bool = False,
+    json: bool = False,
     common: CommonOptions = NO_COMMON,
 ) -> None:
     """Show what the node that serves from DATA is doing, or did last.
