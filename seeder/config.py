@@ -123,29 +123,34 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def upload_limit_bytes_s(self) -> int:
         """Upload limit of the node, 0 for none. Raises UsageError."""
-        return parse_rate(str(self.upload_limit))
+        return parse_bytes("upload_limit", str(self.upload_limit))
 
     @property
     def min_rate_bytes_s(self) -> int:
         """What no customer shall fall below. Raises UsageError."""
-        return parse_rate(str(self.min_rate))
+        return parse_bytes("min_rate", str(self.min_rate))
 
     @property
     def cache_memory_bytes(self) -> int:
         """Memory for pieces. Raises UsageError."""
-        return parse_rate(str(self.cache_memory))
+        return parse_bytes("cache_memory", str(self.cache_memory))
 
     @property
     def cache_disk_bytes(self) -> int:
         """Disk for pieces of a bucket. Raises UsageError."""
-        return parse_rate(str(self.cache_disk))
+        return parse_bytes("cache_disk", str(self.cache_disk))
 
 
-def parse_rate(text: str) -> int:
-    """Bytes per second of `500000`, `500kB`, `16MB`, `1.5MiB/s`. Raises UsageError."""
+def parse_bytes(option: str, text: str) -> int:
+    """Bytes, or bytes a second, of `500000`, `500kB`, `16MB`, `1.5MiB/s`.
+
+    Raises UsageError, naming the option.
+    """
     match = _RATE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text[:40]!r} is not a rate: bytes per second, such as 500000 or 16MB")
+        raise UsageError(
+            f"{option}: {text[:40]!r} is not a number of bytes such as 500000, 500kB or 16MB"
+        )
     return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
 
 
@@ -160,7 +165,16 @@ def configure(file: Path | None, **options: object) -> SeederConfig:
     try:
         return msgspec.convert(merged, SeederConfig)
     except msgspec.ValidationError as error:
-        raise UsageError(f"options: {error}") from error
+        raise UsageError(named_option(error)) from error
+
+
+def named_option(error: msgspec.ValidationError, units: tuple[str, ...] = ()) -> str:
+    """What is wrong with which option, of a record whose fields are the options, but for units."""
+    what, _, field = str(error).partition(" - at `$.")
+    name = field.rstrip("`").partition("[")[0]
+    for unit in units:
+        name = name.removesuffix(unit)
+    return f"--{name.replace('_', '-')}: {what}" if name else what
 
 
 def _required(value: str | None, key: str) -> str:

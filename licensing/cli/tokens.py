@@ -16,6 +16,7 @@ from client_lib.errors import (
     UsageError,
 )
 from client_lib.wire import payment_token, revocation_token
+from client_lib.wire.money import CURRENCY_PATTERN
 from client_lib.wire.payment_token import Credit, LineItem
 from client_lib.wire.release import parse_torrent_name, split_torrent_name
 from client_lib.wire.revocation_token import RevocationKind
@@ -72,6 +73,8 @@ def mint_token(
     """
     if bool(item) == (credit is not None):
         raise UsageError("name what was paid for: --item, or --credit")
+    if not re.fullmatch(CURRENCY_PATTERN, currency):
+        raise UsageError(f"--currency: {currency!r} is not an ISO 4217 code such as EUR")
     settings = load_licensing_config(data, config)
     store = _test_store(settings, data)
     now = utc_now()
@@ -174,5 +177,5 @@ def _line_item(name: str, amount_minor: int, currency: str) -> LineItem:
 def _duration(text: str) -> dt.timedelta:
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise UsageError(f"{text!r} is not a duration such as 90s, 15m, 1h or 7d")
+        raise UsageError(f"--expires-in: {text!r} is not a duration such as 90s, 15m, 1h or 7d")
     return dt.timedelta(seconds=int(found[1]) * _UNIT_S[found[2]])

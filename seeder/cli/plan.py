@@ -8,7 +8,7 @@ from client_lib.console import human_console, print_json
 from client_lib.errors import UsageError
 from seeder.cli.durations import seconds
 from seeder.cli.root import app
-from seeder.config import parse_rate
+from seeder.config import named_option, parse_bytes
 from seeder.planning import Plan, Store, plan
 
 
@@ -62,20 +62,20 @@ def plan_command(
     """
     asked: dict[str, object] = {
         "purchases_per_day": purchases_per_day,
-        "album_bytes": parse_rate(album),
-        "rate_bytes_s": parse_rate(rate),
-        "upload_bytes_s": parse_rate(upload),
+        "album_bytes": parse_bytes("--album", album),
+        "rate_bytes_s": parse_bytes("--rate", rate),
+        "upload_bytes_s": parse_bytes("--upload", upload),
         "seeding_s": seconds("--seeding", seeding),
         "peak": peak,
         "releases": releases,
         "zipf": zipf,
-        "line_bytes_s": parse_rate(line),
+        "line_bytes_s": parse_bytes("--line", line),
         "price_per_gb": price_per_gb,
     }
     try:
         found = plan(msgspec.convert(asked, Store))
     except msgspec.ValidationError as error:
-        raise UsageError(f"options: {error}") from error
+        raise UsageError(named_option(error, ("_bytes_s", "_bytes", "_s"))) from error
     if json:
         print_json(found)
     else:

@@ -119,6 +119,7 @@ async def test_store_mints_revocations(tmp_path: Path) -> None:
         (("mint-revocation", "--purchase", "two words"), "purchase"),
         (("mint-revocation", "--purchase", "p", "--kind", "theft"), "theft"),
         (("mint-token", "--customer", "c"), "--credit"),
+        (("mint-token", "--customer", "c", "--credit", "1", "--currency", "euro"), "such as EUR"),
         (("mint-token", "--customer", "c", "--credit", "1", "--item", ALBUM), "--credit"),
         (("mint-token", "--customer", "c", "--credit", "-1"), "amount_minor"),
     ):

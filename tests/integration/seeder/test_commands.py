@@ -324,8 +324,10 @@ async def run_and_kill(command: list[str], staging: Path) -> None:
         (("drain", "--data", "{}/d", "--deadline", "soon"), 2, "--deadline 'soon'"),
         (("drain", "--data", "{}/d", "--undo", "--wait"), 2, "--undo and --wait"),
         (("plan",), 2, "--purchases-per-day"),
-        (("plan", "--purchases-per-day", "-1"), 2, "purchases_per_day"),
-        (("plan", "--purchases-per-day", "1", "--album", "big"), 2, "'big' is not a rate"),
+        (("plan", "--purchases-per-day", "1", "--album", "big"), 2, "--album: 'big' is not"),
+        (("plan", "--purchases-per-day", "-1"), 2, "--purchases-per-day: Expected"),
+        (("serve", "--data", "{}/d", "--poll-s", "-3"), 2, "--poll-s: Expected"),
+        (("plan", "--purchases-per-day", "1", "--line", "0"), 2, "--line: Expected"),
         (("publish", "{}/none", "--release", "A", "--format", "flac"), 1, "release id"),
         (("publish", "{}", "--release", "a"), 2, "--format"),
         (
