@@ -5,6 +5,7 @@ In SQLite, because a node knows a million releases and serves a few hundred: loo
 """
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ CREATE TABLE IF NOT EXISTS releases (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_sequence ON releases (sequence);
 """
+_CATCH_UP_S = 2.0
 _COLUMNS = "sequence, name, info_hash, size_bytes"
 
 
@@ -63,6 +65,9 @@ class Catalogue:
             self._sqlite.execute("PRAGMA journal_mode = WAL")
             self._database = Database(self._sqlite, execute_plugins=False)
             self._database.executescript(_SCHEMA)
+        self.wanted = trio.Event()
+        """Somebody waits for a release that is not known yet: read the feed now."""
+        self._next_round = trio.Event()
         self._position = int(self._rows("SELECT COALESCE(MAX(sequence), 0) FROM releases")[0][0])
 
     def close(self) -> None:
@@ -88,6 +93,21 @@ class Catalogue:
             f"SELECT {_COLUMNS} FROM releases WHERE truncated = ?",  # noqa: S608
             truncated_hex,
         )
+
+    async def catch_up(self) -> None:
+        """Wait until the feed has been read once more, not for long if licensing is away."""
+        self.wanted.set()
+        with trio.move_on_after(_CATCH_UP_S):
+            await self._next_round.wait()
+
+    @contextlib.contextmanager
+    def round(self) -> Iterator[None]:
+        """Whoever waits until it begins has waited enough when it ends."""
+        ended, self._next_round, self.wanted = self._next_round, trio.Event(), trio.Event()
+        try:
+            yield
+        finally:
+            ended.set()
 
     async def refresh(self, licensing: LicensingClient) -> int:
         """Read the feed to its end and return how many entries were new.

@@ -56,6 +56,8 @@ class Shelf:
         Raises StorageError if it is here and cannot be served; that is noted, and tried again
         at the next call.
         """
+        if truncated_hex not in self.loaded and self.catalogue.find(truncated_hex) is None:
+            await self.catalogue.catch_up()  # perhaps it was published and sold a moment ago
         while True:
             here = self.loaded.get(truncated_hex)
             if here is not None:

@@ -18,15 +18,17 @@ from seeder.status import write_status, write_totals
 
 _REPORT_S = 1.0
 _RETRY_REFUSED_S = 60.0
+_SOONEST_S = 0.5
 log = structlog.get_logger()
 
 
 async def follow(catalogue: Catalogue, licensing: LicensingClient, poll_s: float) -> None:
-    """Pick up what is published, for as long as we serve."""
+    """Pick up what is published, for as long as we serve; sooner if somebody asks for it."""
     trouble: str | None = None
     while True:
         try:
-            new = await catalogue.refresh(licensing)
+            with catalogue.round():
+                new = await catalogue.refresh(licensing)
             if new or trouble:
                 log.info("catalogue read", new=new, position=catalogue.position)
             trouble = None
@@ -34,7 +36,9 @@ async def follow(catalogue: Catalogue, licensing: LicensingClient, poll_s: float
             if str(error) != trouble:
                 log.warning("catalogue not read", error=str(error))
             trouble = str(error)
-        await trio.sleep(poll_s)
+        await trio.sleep(min(poll_s, _SOONEST_S))
+        with trio.move_on_after(poll_s - _SOONEST_S):
+            await catalogue.wanted.wait()
 
 
 async def report(observer: Observer, data: Path) -> None:

@@ -30,6 +30,7 @@ from seeder.web_seed.paths import parse_target
 
 _MAX_HEAD_BYTES = 16_384
 _RETRY_AFTER_S = 30
+_SOON_S = 2
 _UNREADABLE = {
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -186,8 +187,10 @@ class Connection:
             swarm = await self._around.find_swarm(licence.info_hash.hex[:40])
         except StorageError:  # logged, and in the status
             return _Planned(_unavailable("the release cannot be served now"))
+        if swarm is None:  # sold already, and not heard of here
+            return _Planned(_unavailable("the release is not here yet", _SOON_S))
         # Both, as libtorrent goes by the name and the tracker by the info-hash.
-        if swarm is None or (swarm.name, swarm.info_hash) != (licence.name, licence.info_hash):
+        if (swarm.name, swarm.info_hash) != (licence.name, licence.info_hash):
             return _Planned(refusal(HTTPStatus.NOT_FOUND, "the release is not here"))
         file = swarm.file(target.path)
         if file is None:
@@ -275,8 +278,8 @@ class Connection:
             await self._stream.send(data)
 
 
-def _unavailable(why: str) -> Answer:
-    after = (b"retry-after", b"%d" % _RETRY_AFTER_S)
+def _unavailable(why: str, after_s: int = _RETRY_AFTER_S) -> Answer:
+    after = (b"retry-after", b"%d" % after_s)
     return refusal(HTTPStatus.SERVICE_UNAVAILABLE, why, after)
 
 

@@ -80,21 +80,26 @@ async def test_documented_commands_work(path: Path, tmp_path: Path) -> None:
 
 
 async def _run(script: str, folder: Path, where: str, exits: int, group: int) -> str:
-    with trio.fail_after(PATIENCE_S):
+    out, err = folder.with_name("out"), folder.with_name("err")
+    returncode = None
+    with out.open("wb") as stdout, err.open("wb") as stderr, trio.move_on_after(PATIENCE_S):
         done = await trio.run_process(
             ["sh", "-eu", "-c", script],
             cwd=folder,
             env=_environment(folder),
             stdin=subprocess.DEVNULL,
-            capture_stdout=True,
-            capture_stderr=True,
+            stdout=stdout,
+            stderr=stderr,
             check=False,
             process_group=group,
         )
-    told = done.stdout.decode() + done.stderr.decode()
-    assert done.returncode == exits, f"{where}: exit {done.returncode}\n{script}\n{told}"
+        returncode = done.returncode
+    printed = out.read_text()
+    told = printed + err.read_text()
+    assert returncode is not None, f"{where}: it does not end\n{script}\n{told}"
+    assert returncode == exits, f"{where}: exit {returncode}\n{script}\n{told}"
     assert "Traceback" not in told, f"{where}\n{told}"
-    return done.stdout.decode()
+    return printed
 
 
 @contextlib.asynccontextmanager

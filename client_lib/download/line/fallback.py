@@ -4,7 +4,8 @@ The web seed is the operator's line, and a network that blocks BitTorrent needs 
 should get by without. So it is joined when the swarm is slow for a while, left when the swarm alone
 is fast enough, and left as well when it adds nothing: then the customer's own line is the limit,
 or the limit that the customer has set. Where there is nobody to wait for it is joined at once, and
-soon where nobody can be reached.
+soon where nobody can be reached. While nothing comes at all it is left and joined anew: libtorrent
+never asks a web seed again for a file that it did not have.
 """
 
 import enum
@@ -38,6 +39,9 @@ class FallbackTuning:
     rest_s: float = 60.0
     """Pause after a trial that brought nothing, doubled each time up to `longest_rest_s`."""
     longest_rest_s: float = 960.0
+    silent_s: float = 15.0
+    """Joined anew after so long without a byte from anybody; then after this pause, doubled each
+    time, too."""
 
 
 @dataclass(slots=True)
@@ -69,6 +73,8 @@ class FallbackPolicy:
         self._in_vain_bytes_s = 0.0
         self._rest_s = self._tuning.rest_s
         self._trial = _Mean()
+        self._silent_since_s: float | None = None
+        self._silent_rest_s = 0.0
 
     def update(
         self, now_s: float, swarm_bytes_s: float, web_seed_bytes_s: float, company: Company
@@ -99,10 +105,16 @@ class FallbackPolicy:
         }[company]
         if now_s - self._slow_since_s >= patience_s:
             self.joined, self._joined_at_s = True, now_s
-            self._trial, self._fast_since_s = _Mean(), None
+            self._trial, self._fast_since_s, self._silent_since_s = _Mean(), None, None
 
     def _reconsider(self, now_s: float, swarm_bytes_s: float, all_bytes_s: float) -> None:
         tuning = self._tuning
+        if self._is_silent(now_s, all_bytes_s):
+            self._leave()
+            self._in_vain_bytes_s, self._resting_until_s = 0.0, now_s + self._silent_rest_s
+            longer_s = max(tuning.silent_s, 2 * self._silent_rest_s)
+            self._silent_rest_s = min(longer_s, tuning.longest_rest_s)
+            return
         if now_s - self._joined_at_s >= tuning.trial_s / 3:  # it has got going
             self._trial.add(all_bytes_s)
         if swarm_bytes_s < 2 * tuning.web_seed_below_bytes_s:
@@ -121,6 +133,14 @@ class FallbackPolicy:
                 self._in_vain_bytes_s = self._alone_bytes_s
                 self._resting_until_s = now_s + self._rest_s
                 self._rest_s = min(2 * self._rest_s, tuning.longest_rest_s)
+
+    def _is_silent(self, now_s: float, all_bytes_s: float) -> bool:
+        if all_bytes_s > 0:
+            self._silent_since_s, self._silent_rest_s = None, 0.0
+            return False
+        if self._silent_since_s is None:
+            self._silent_since_s = now_s
+        return now_s - self._silent_since_s >= self._tuning.silent_s
 
     def _leave(self) -> None:
         self.joined, self._slow_since_s = False, None

@@ -268,7 +268,9 @@ async def _stay_connected(
         await trio.sleep_forever()
 
 
-async def test_a_swarm_that_was_never_published_here_is_404(rig: NodeRig) -> None:
+async def test_a_release_that_is_not_here_yet_is_503_and_to_be_asked_for_soon(
+    rig: NodeRig,
+) -> None:
     other = NodeRig(rig.root / "other", licensing=rig.licensing)
     other.root.mkdir()
     await rig.publish()
@@ -278,4 +280,6 @@ async def test_a_swarm_that_was_never_published_here_is_404(rig: NodeRig) -> Non
         with trio.fail_after(PATIENCE_S):
             async with seed.visitor(buyer(rig, meta)) as http:
                 answer = await http.get(path_of(meta, "01.flac"))
-                assert answer.status_code == 404
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert seed.serving.node.shelf.catalogue.wanted.is_set()
+        assert seed.sent_bytes == 0

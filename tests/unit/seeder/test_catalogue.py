@@ -2,11 +2,14 @@ import contextlib
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
 from client_lib.errors import StorageError, UnreachableError
 from client_lib.wire.licensing_api import CatalogueEntry
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName, torrent_name
 from seeder.catalogue import Catalogue
+from seeder.upkeep import follow
 from tests.pki import utc_now
 from tests.unit.seeder.fake_licensing import FakeLicensing
 
@@ -50,6 +53,30 @@ async def test_release_is_found_by_its_truncated_info_hash(tmp_path: Path) -> No
             assert listing is not None
             assert (listing.name, listing.info_hash_hex) == (wanted.name, wanted.info_hash)
             assert catalogue.find("f" * 40) is None
+
+
+async def test_what_was_published_a_moment_ago_is_read_when_somebody_asks_for_it(
+    tmp_path: Path,
+) -> None:
+    licensing = FakeLicensing(entries=[entry(2)])
+    path = tmp_path / "catalogue.sqlite3"
+    async with licensing.client() as client:
+        with contextlib.closing(Catalogue(path)) as catalogue:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(follow, catalogue, client, 3_600.0)
+                for sequence in (3, 4):
+                    licensing.entries.append(entry(sequence))
+                    await catalogue.catch_up()
+                    assert catalogue.position == sequence
+                nursery.cancel_scope.cancel()
+
+
+async def test_a_licensing_that_is_away_is_not_waited_for_long(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    with contextlib.closing(Catalogue(tmp_path / "catalogue.sqlite3")) as catalogue:
+        await catalogue.catch_up()
+        assert trio.current_time() <= 5
 
 
 def test_file_that_is_no_catalogue_is_one_clear_error(tmp_path: Path) -> None:

@@ -97,6 +97,19 @@ def test_a_swarm_that_breaks_down_is_helped_at_once_in_spite_of_an_earlier_trial
     assert run(policy, 43, 10, 0, FAST) == 48
 
 
+def test_while_nothing_comes_it_is_joined_anew_at_once_and_then_later_and_later() -> None:
+    policy, now_s = FallbackPolicy(), 0.0
+    changes = []
+    for _ in range(6):
+        changed_s = run(policy, now_s, 120, 0, 0, Company.NOBODY_KNOWN)
+        assert changed_s is not None
+        changes.append(changed_s)
+        now_s = changed_s + 0.5
+    assert changes == [0, 15.5, 16, 31.5, 46.5, 62]
+    assert run(policy, now_s, 120, 0, SLOW, Company.NOBODY_KNOWN) == 92
+    assert run(policy, 92.5, 300, 0, SLOW, Company.NOBODY_KNOWN) is None
+
+
 def test_zero_is_never() -> None:
     policy = FallbackPolicy(FallbackTuning(web_seed_below_bytes_s=0))
     assert run(policy, 0, 3_600, 0, 0) is None
