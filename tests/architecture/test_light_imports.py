@@ -46,6 +46,12 @@ def test_the_client_loads_no_service_and_no_service_library() -> None:
     assert not roots & {"licensing", "seeder", "tracker", "litestar", "anycorn", "jwt", "structlog"}
 
 
+def test_getting_albums_loads_no_announces() -> None:
+    loaded = loaded_by("import client_lib.download.client, client_lib.cli.commands")
+    unused = ("client_lib.wire.announce_answer", "client_lib.wire.peer_protocol")
+    assert not loaded & {*unused, "client_lib.wire.announce"}
+
+
 @pytest.mark.parametrize(
     "module",
     [
