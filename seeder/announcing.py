@@ -15,7 +15,7 @@ from client_lib.errors import AnnounceError, AnnounceRefused, UnreachableError
 from client_lib.transport.http import HttpClient
 from client_lib.wire.announce import AnnounceRequest, Event, PeerId
 from client_lib.wire.announce_answer import AnnounceResponse
-from client_lib.wire.peer_protocol import PEER_ID_SEEDER
+from client_lib.wire.conventions import PEER_ID_SEEDER
 from seeder.peers.swarm import Swarm
 
 _TIMEOUT_S = 20.0

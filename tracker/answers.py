@@ -7,11 +7,11 @@ from typing import NamedTuple, Self
 from client_lib.wire.announce_answer import (
     ENTRY_BYTES_V4,
     ENTRY_BYTES_V6,
-    NO_SOURCE,
     AnnounceFailure,
     ResponseForm,
     encoded_pace,
 )
+from client_lib.wire.conventions import NO_SOURCE
 from client_lib.wire.infohash import TruncatedInfoHash
 from tracker.accounting.regular import OWN, Regular
 from tracker.swarms.handout import Pace, handout

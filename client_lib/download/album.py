@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -16,12 +17,11 @@ from client_lib.download.events import (
     Finished,
     GoalReached,
     Seeding,
-    Stalled,
     Started,
     Trouble,
     Verified,
 )
-from client_lib.download.line.stall import Redial, Stillness, stall_reason
+from client_lib.download.flow_watch import FlowWatch
 from client_lib.download.line.web_seed_use import use_web_seeds_while_slow
 from client_lib.download.listening.listeners import Listening
 from client_lib.download.listening.web_pieces import WebPieces
@@ -29,7 +29,7 @@ from client_lib.download.standing import Standing
 from client_lib.download.surroundings import Surroundings
 from client_lib.download.traffic.giving import give_until_goal
 from client_lib.download.traffic.totals import AlbumTotals
-from client_lib.errors import DownloadError, LicenceExpired, StorageError
+from client_lib.errors import StorageError
 from client_lib.membership import Membership
 from client_lib.nursery import open_quiet_nursery
 from client_lib.swarm.resume import ResumePoint
@@ -250,12 +250,16 @@ class AlbumDownload:
 
     async def _fetch(self, torrent: Torrent, member: Membership, standing: Standing) -> Path:
         """Wait for the last piece, keeping resume points; then give the album its final name."""
+        assert self._place is not None  # noqa: S101 - set before the album is fetched
+        hashing = self._around.disk.hashing_ahead(self._place, member.metainfo, torrent.pieces)
         async with open_quiet_nursery() as nursery:
             piece_bytes = member.metainfo.piece_length_bytes
-            nursery.start_soon(
-                keep_resumable, torrent, piece_bytes, lambda: self._keep_resume_point(torrent)
-            )
-            nursery.start_soon(self._watch_flow, torrent, standing)
+            keep = partial(self._keep_resume_point, torrent)
+            nursery.start_soon(keep_resumable, torrent, piece_bytes, keep, hashing)
+            if hashing is not None:
+                nursery.start_soon(hashing.run)
+            watch = FlowWatch(torrent, standing, self._licence, self._around)
+            nursery.start_soon(watch.run, lambda status: self._progress(torrent, status))
             await torrent.wait_complete()
             nursery.cancel_scope.cancel()
         self._progress(torrent, torrent.status())
@@ -270,11 +274,10 @@ class AlbumDownload:
                 licence_id=licence.licence_id, name=licence.name, total_bytes=torrent.total_bytes
             )
         )
-        assert self._place is not None  # noqa: S101 - set before the album is fetched
         place = self._place
         if place.replaces:
             torrent.pause()  # its files go, one by one
-        folder = await around.disk.reveal(place, member.metainfo, licence)
+        folder = await around.disk.reveal(place, member.metainfo, licence, hashing)
         if not place.replaces:
             await torrent.files_moved_to(folder)
         return folder
@@ -295,68 +298,6 @@ class AlbumDownload:
         point = await torrent.resume_point()
         keep = self._around.library.keep_resume_point
         await trio.to_thread.run_sync(keep, self._licence.licence_id, point)
-
-    async def _watch_flow(self, torrent: Torrent, standing: Standing) -> None:
-        """Report progress, and why there is none; after long patience fail, saying why.
-
-        When nothing comes, licensing is asked whether the licence is still good.
-        """
-        around, stillness, redial = self._around, Stillness(trio.current_time()), Redial()
-        told = ""
-        while True:
-            await trio.sleep(_SAMPLE_S)
-            status = torrent.status()
-            self._progress(torrent, status)
-            around.space.update(
-                self._licence.licence_id, status.total_bytes - status.verified_bytes
-            )
-            still_s = stillness.update(status.downloaded_bytes, trio.current_time())
-            if redial.is_due(still_s, status.connected_peers):
-                torrent.redial()
-            if still_s < min(around.stalled_after_s, around.patience_s):
-                told = ""
-            else:
-                told = self._report_stall(torrent, standing, status, still_s, told)
-            if still_s >= around.patience_s:
-                self._lose_patience(torrent, standing)
-
-    def _report_stall(
-        self,
-        torrent: Torrent,
-        standing: Standing,
-        status: TorrentStatus,
-        still_s: float,
-        told: str,
-    ) -> str:
-        reason, detail = stall_reason(status.connected_peers, torrent.trackers.values())
-        if detail != told:
-            if not told and not status.connected_peers:
-                torrent.announce()
-            if not told and status.downloaded_bytes:
-                standing.ask()  # we were let in, and are no more
-            licence = self._licence
-            self._around.emit(
-                Stalled(
-                    licence_id=licence.licence_id,
-                    name=licence.name,
-                    reason=reason,
-                    detail=detail,
-                    still_s=still_s,
-                )
-            )
-        return detail
-
-    def _lose_patience(self, torrent: Torrent, standing: Standing) -> None:
-        heard = "; ".join(f"{r.url}: {r.message}" for r in torrent.trackers.values())
-        if standing.expired:
-            raise LicenceExpired(
-                f"{torrent.name}: the licence's certificate has ended and licensing did not "
-                "renew it; what is there is kept, try again when licensing answers"
-            )
-        raise DownloadError(
-            f"{torrent.name}: nothing arrived for {self._around.patience_s:.0f} s "
-            f"({heard or 'no tracker answered'}); what is there is kept, try again later"
-        )
 
     def _progress(self, torrent: Torrent, status: TorrentStatus) -> None:
         self._around.emit(self._totals.update(status, torrent.peers))

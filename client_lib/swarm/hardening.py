@@ -3,7 +3,7 @@
 import libtorrent as lt
 
 from client_lib.swarm.settings import SessionSettings
-from client_lib.wire.peer_protocol import PEER_ID_CUSTOMER
+from client_lib.wire.conventions import PEER_ID_CUSTOMER
 
 # ffdhe2048 (RFC 7919, appendix A.1). libtorrent wants DH parameters beside every certificate; a
 # constant, because `cryptography` deprecates finite-field DH and TLS 1.3 on P-256 never uses them.

@@ -30,7 +30,7 @@ class Pieces:
         self._hastened: frozenset[int] = frozenset()
         self._reads: dict[int, list[_Read]] = {}
 
-    def __contains__(self, piece: int) -> bool:
+    def __contains__(self, piece: object) -> bool:
         """Tell whether a piece is here and verified."""
         return piece in self.verified
 

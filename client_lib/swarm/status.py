@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import libtorrent as lt
 
-from client_lib.wire.peer_protocol import PEER_ID_SEEDER
+from client_lib.wire.conventions import PEER_ID_SEEDER
 
 
 class Phase(enum.StrEnum):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import libtorrent as lt
 
-from client_lib.wire.announce_answer import NO_SOURCE
+from client_lib.wire.conventions import NO_SOURCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,6 @@ ENTRY_BYTES_V6 = 18
 
 MAX_RESPONSE_BYTES = 1 << 20  # what libtorrent accepts (tracker_maximum_response_length)
 MAX_REASON_CHARACTERS = 500
-NO_SOURCE = "no-source: "
-"""How the failure reason of an admitted announce begins that found nobody: wait, and come back."""
 MAX_RETRY_MINUTES = 60 * 24 * 365
 
 Retry = int | Literal["never"] | None

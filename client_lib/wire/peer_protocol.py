@@ -19,10 +19,6 @@ HANDSHAKE_BYTES = 68
 MAX_MESSAGE_BYTES = 1 << 17
 """No bitfield of a torrent that fits our limits is longer, and nothing else comes near it."""
 
-PEER_ID_CUSTOMER = "-AW0100-"
-PEER_ID_SEEDER = "-AS0100-"
-"""Peer id prefixes (BEP 20). They are for display; what a peer may do follows from certificates."""
-
 _PROTOCOL = b"\x13BitTorrent protocol"
 _FAST_EXTENSION = 0x04  # in the last reserved byte (BEP 6)
 _V2 = 0x10  # likewise (BEP 52)

@@ -17,9 +17,9 @@ from client_lib.transport.stream import AcceptedStream
 from client_lib.wire import peer_protocol
 from client_lib.wire.announce import PeerId
 from client_lib.wire.certificates import LicenceIdentity
+from client_lib.wire.conventions import PEER_ID_SEEDER
 from client_lib.wire.licence import LicenceId
 from client_lib.wire.peer_protocol import (
-    PEER_ID_SEEDER,
     Bitfield,
     Cancel,
     Handshake,

@@ -46,6 +46,12 @@ def test_the_client_loads_no_service_and_no_service_library() -> None:
     assert not roots & {"licensing", "seeder", "tracker", "litestar", "anycorn", "jwt", "structlog"}
 
 
+def test_getting_albums_loads_no_announces() -> None:
+    loaded = loaded_by("import client_lib.download.client, client_lib.cli.commands")
+    unused = ("client_lib.wire.announce_answer", "client_lib.wire.peer_protocol")
+    assert not loaded & {*unused, "client_lib.wire.announce"}
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -83,6 +89,16 @@ def test_list_runs_without_what_it_does_not_need(tmp_path: Path) -> None:
     assert "client_lib.cli.listing" in loaded
     assert not {name.partition(".")[0] for name in loaded} & {"libtorrent", "cryptography"}
     assert not loaded & {"rich.console", "rich.table", "rich.markdown"}
+
+
+def test_modules_are_searched_for_garbage_once_at_most() -> None:
+    script = "import gc, sys; sys.argv = ['albumswarm', '--version']; seen = []\n"
+    script += (
+        "from client_lib.__main__ import run_here; gc.callbacks.append(lambda *_: seen.append(1))"
+    )
+    script += "\ntry: run_here()\nexcept SystemExit: print(len(seen))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert int(done.stdout.split()[-1]) <= 2, "a call when it begins, and one when it ends"
 
 
 def test_wire_loads_neither_trio_nor_libtorrent() -> None:

@@ -1,14 +1,19 @@
 """How a job uses the disk: folders by a template, what is there already, lists of checksums."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
 from client_lib.download.disk.album_place import AlbumPlace, find_place
-from client_lib.download.disk.checksums import CHECKSUMS_FILE, write_checksums
+from client_lib.download.disk.checksums import (
+    CHECKSUMS_FILE,
+    brings_its_own,
+    write_checksums,
+)
 from client_lib.download.disk.folder_template import FolderTemplate
+from client_lib.download.disk.hashing_ahead import HashingAhead
 from client_lib.download.disk.shared_files import SharedFiles
 from client_lib.download.disk.staging import stage
 from client_lib.download.library import DeviceLibrary
@@ -42,21 +47,36 @@ class DiskUse:
         """Copy what this disk has already; see `stage`. Returns the bytes that need no network."""
         return await stage(place, metainfo, licence.licence_id, self.library, self.shared)
 
-    async def reveal(self, place: AlbumPlace, metainfo: Metainfo, licence: LicenceRecord) -> Path:
+    def hashing_ahead(
+        self, place: AlbumPlace, metainfo: Metainfo, verified: Container[int]
+    ) -> HashingAhead | None:
+        """Prepare to hash an album's files while they come; None if nobody wants them hashed."""
+        if not self.checksums or place.replaces or brings_its_own(place.paths):
+            return None
+        return HashingAhead(metainfo, verified, place.folder, place.paths)
+
+    async def reveal(
+        self,
+        place: AlbumPlace,
+        metainfo: Metainfo,
+        licence: LicenceRecord,
+        hashed: HashingAhead | None,
+    ) -> Path:
         """Put an album that is complete and verified under its final name. Returns the folder.
 
-        Its checksums come with it. Raises StorageError.
+        Its checksums come with it; what was `hashed` ahead is gone on with. Raises StorageError.
         """
         paths = [place.paths[index] for index in sorted(place.complete)]
         files = [metainfo.files[index] for index in sorted(place.complete)]
         size_bytes = sum(file.length_bytes for file in files)
         if self.checksums and not place.replaces:
-            await write_checksums(place.folder, paths, size_bytes)
+            begun = {} if hashed is None else hashed.digests
+            await write_checksums(place.folder, paths, size_bytes, begun)
         async with self.placing:
             folder = await trio.to_thread.run_sync(place.reveal, self.library, licence)
         new_files = set(paths) - set(place.record.files or paths)
         listed = (folder / CHECKSUMS_FILE).exists()
         if self.checksums and place.replaces and (new_files or not listed):
-            await write_checksums(folder, paths, size_bytes)
+            await write_checksums(folder, paths, size_bytes, {})
         await self.shared.add(licence.licence_id, files, paths)
         return folder

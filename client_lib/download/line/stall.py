@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from client_lib.download.events import StallReason
 from client_lib.swarm.tracker_talk import TrackerReport
-from client_lib.wire.announce_answer import NO_SOURCE
+from client_lib.wire.conventions import NO_SOURCE
 
 _REDIAL_AFTER_S = 15.0
 

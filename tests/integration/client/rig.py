@@ -15,9 +15,9 @@ from client_lib.swarm.settings import SessionSettings
 from client_lib.swarm.status import Phase
 from client_lib.swarm.torrent import AddTorrent, Torrent
 from client_lib.wire.certificates import SeederIdentity
+from client_lib.wire.conventions import PEER_ID_SEEDER
 from client_lib.wire.infohash import InfoHash
 from client_lib.wire.metainfo import Metainfo
-from client_lib.wire.peer_protocol import PEER_ID_SEEDER
 from client_lib.wire.release import TorrentName
 from tests.pki import Leaf, SwarmPki, licence_identity
 

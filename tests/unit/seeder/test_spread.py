@@ -36,6 +36,23 @@ def test_lone_customer_is_given_everything_once() -> None:
     assert swarm.leechers == 0
 
 
+def test_who_is_alone_is_given_files_from_their_beginnings_and_a_crowd_pieces_at_random() -> None:
+    swarm = spread(200)
+    first = swarm.join(0.0)
+    early = [*swarm.grant(first)]
+    swarm.gained(first, early)
+    assert early == [0, 1, 2, 3]
+    second = swarm.join(1.0)
+    crowded = [*swarm.grant(first), *swarm.grant(second)]
+    assert len(set(crowded)) == 8
+    assert crowded != sorted(crowded)
+    swarm.leave(first)
+    swarm.gained(second, crowded[4:])
+    lost = {*early, *crowded[:4]}
+    assert swarm.grant(second) == [0, 1, 2, 3], "what had left with the first is fresh again"
+    assert lost.isdisjoint(crowded[4:])
+
+
 def test_window_bounds_what_is_under_way() -> None:
     swarm = spread(50)
     customer = swarm.join(0.0)

@@ -6,8 +6,9 @@ from cryptography.hazmat.primitives import serialization
 
 from client_lib.errors import AnnounceRefused
 from client_lib.wire.announce import AnnounceRequest, Event, PeerId
-from client_lib.wire.announce_answer import NO_SOURCE, AnnounceResponse, Peer
+from client_lib.wire.announce_answer import AnnounceResponse, Peer
 from client_lib.wire.certificates import Identity, LicenceIdentity, SeederIdentity
+from client_lib.wire.conventions import NO_SOURCE
 from client_lib.wire.infohash import InfoHash
 from tests.pki import SwarmPki, licence_identity, utc_now
 from tracker.accounting.tally import Tally
