@@ -37,7 +37,7 @@ async def follow(catalogue: Catalogue, licensing: LicensingClient, poll_s: float
                 log.warning("catalogue not read", error=str(error))
             trouble = str(error)
         await trio.sleep(min(poll_s, _SOONEST_S))
-        with trio.move_on_after(poll_s - _SOONEST_S):
+        with trio.move_on_after(max(0.0, poll_s - _SOONEST_S)):
             await catalogue.wanted.wait()
 
 

@@ -305,7 +305,11 @@ async def run_and_kill(command: list[str], staging: Path) -> None:
     [
         (("serve", "--data", "{}/d"), 2, "--tracker"),
         (("serve", "--data", "{}/d", "--tracker", "http://localhost:1"), 2, "https://"),
-        (("serve", "--upload-limit", "fast", "--tracker", "https://a"), 2, "not a rate"),
+        (
+            ("serve", "--upload-limit", "fast", "--tracker", "https://a"),
+            2,
+            "upload_limit: 'fast' is not a number of bytes",
+        ),
         (
             ("serve", "--origin", "s3://B", "--data", "{}/d", "--tracker", "https://a"),
             2,
