@@ -9,7 +9,7 @@ import enum
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -49,12 +49,14 @@ Progress = Callable[[Step, int, int], None]
 class Places:
     """Where content may be already. `registered` is the torrent that licensing has for the name.
 
-    With a `bucket` the content belongs there, and `origin` is where it is made.
+    With a `bucket` the content belongs there, and `origin` is where it is made. `checksums`:
+    whether a new torrent is to say the SHA-256 of each file.
     """
 
     origin: FolderOrigin
     bucket: BucketOrigin | None
     registered: bytes | None
+    checksums: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,38 @@ class _Made:
     data: bytes
     meta: Metainfo
 
+    def as_in(self, published: bytes) -> "_Made":
+        """The published torrent, if it is of the same content: it may have checksums, too."""
+        meta = Metainfo.from_bytes(published)
+        if _without_checksums(meta) != _without_checksums(self.meta):
+            return self
+        return _Made(published, meta)
+
     def is_same(self, torrent: bytes) -> bool:
         """Tell whether another torrent is of the same content. Raises MetainfoError."""
         # Mostly to the letter: parsing takes 3 ms for an album of 200 MB, hashing it 90.
         return torrent == self.data or Metainfo.from_bytes(torrent).info_hash == self.meta.info_hash
+
+
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """How an album's torrent is made, whatever lies where."""
+
+    name: TorrentName
+    ca_pem: str
+    checksums: bool
+
+    def make(self, files: Sequence[ContentFile], on_progress: Callable[[int, int], None]) -> _Made:
+        """Hash the files, and copy them if they say where to. In a thread of trio's."""
+        made = partial(
+            torrent_of,
+            files,
+            name=self.name,
+            ca_pem=self.ca_pem,
+            checksums=self.checksums,
+            on_progress=on_progress,
+        )
+        return _Made(*trio.from_thread.run(made))
 
 
 def place(
@@ -92,10 +122,18 @@ def place(
     """
     origin, bucket = places.origin, places.bucket
     uploaded = bucket.torrent(name) if bucket is not None else None
-    if uploaded or places.registered or origin.torrent(name) or origin.content(name).exists():
-        made = _hashed(content_files(folder), name, ca_pem, partial(on_progress, Step.HASHING))
-        torrent = made.data
+    present, has_content = origin.torrent(name), origin.content(name).exists()
+    published = uploaded or places.registered or (present if has_content else None)
+    recipe = _Recipe(name, ca_pem, places.checksums)
+    if published or present or has_content:
+        once = replace(recipe, checksums=False)
+        made = once.make(content_files(folder), partial(on_progress, Step.HASHING))
         require_unchanged(folder)
+        if published:
+            # What is sold stays as it is: with checksums and without is another info-hash.
+            recipe = replace(recipe, checksums=Metainfo.from_bytes(published).has_checksums)
+            made = made.as_in(published)
+        torrent = made.data
         _check(made, places.registered)
         if bucket is not None and uploaded is not None:
             if not made.is_same(uploaded):
@@ -104,8 +142,13 @@ def place(
             return Placed(torrent, new=False)
         if _is_whole(places, made):
             return Placed(torrent, new=_upload(places, torrent, on_progress))
-    torrent, new = _install(folder, name, ca_pem, places, on_progress)
+    torrent, new = _install(folder, recipe, places, on_progress)
     return Placed(torrent, new=_upload(places, torrent, on_progress) or new)
+
+
+def _without_checksums(meta: Metainfo) -> tuple[object, ...]:
+    files = [replace(file, sha256=None) for file in meta.files]
+    return meta.name, meta.piece_length_bytes, meta.ssl_cert_der, files
 
 
 def take_back(origin: FolderOrigin, name: TorrentName) -> None:
@@ -117,21 +160,19 @@ def take_back(origin: FolderOrigin, name: TorrentName) -> None:
 
 def _install(
     folder: AlbumFolder,
-    name: TorrentName,
-    ca_pem: str,
+    recipe: _Recipe,
     places: Places,
     on_progress: Progress,
 ) -> tuple[bytes, bool]:
     """Copy the album into the origin. Return its torrent, and whether it was not there yet."""
-    origin = places.origin
+    origin, name = places.origin, recipe.name
     with staging_folder(origin.root) as staging:
         _require_space(staging, folder.size_bytes)
         content = staging / name
         content.mkdir()
         # Hashed is what is written, so the torrent is right whatever happens to the source.
-        made = _hashed(
-            content_files(folder, content), name, ca_pem, partial(on_progress, Step.COPYING)
-        )
+        files = content_files(folder, content)
+        made = recipe.make(files, partial(on_progress, Step.COPYING))
         for where, _, _ in os.walk(content):
             sync_folder(Path(where))
         require_unchanged(folder)
@@ -186,16 +227,6 @@ def _check(made: _Made, registered: bytes | None) -> None:
         raise StorageError(
             f"{name} is already published with other content: choose another --release"
         )
-
-
-def _hashed(
-    files: Sequence[ContentFile],
-    name: TorrentName,
-    ca_pem: str,
-    on_progress: Callable[[int, int], None],
-) -> _Made:
-    make = partial(torrent_of, files, name=name, ca_pem=ca_pem, on_progress=on_progress)
-    return _Made(*trio.from_thread.run(make))
 
 
 def _require_space(folder: Path, needed_bytes: int) -> None:

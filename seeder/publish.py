@@ -65,13 +65,15 @@ class Published:
 class Press:
     """Where releases are made, kept and registered.
 
-    With a `bucket` they go up to it, and do not stay in `origin`.
+    With a `bucket` they go up to it, and do not stay in `origin`. With `checksums` the torrents of
+    new releases say the SHA-256 of each file, so that customers need not hash them a second time.
     """
 
     origin: FolderOrigin
     licensing: LicensingClient
     bucket: BucketOrigin | None = None
     on_progress: Progress = lambda _step, _done, _total: None
+    checksums: bool = True
 
     def torrent(self, name: TorrentName) -> bytes | None:
         """The torrent of a release whose content is kept, or None. Blocking. StorageError."""
@@ -104,7 +106,7 @@ async def publish_folder(
     _require_apart(folder.root, origin.root)
     ca_pem = await licensing.swarm_ca()
     registered = await _registered(licensing, name)
-    places = Places(origin, press.bucket, registered)
+    places = Places(origin, press.bucket, registered, press.checksums)
     placed = await trio.to_thread.run_sync(place, folder, name, ca_pem, places, press.on_progress)
     paths = {"/".join(f.path): "/".join(folder.path_in_torrent(f.path)) for f in folder.files}
     try:

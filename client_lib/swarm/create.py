@@ -47,11 +47,13 @@ def create_torrent(
     ca_pem: str,
     piece_length_bytes: int | None = None,
     on_progress: Progress | None = None,
+    checksums: bool = False,
 ) -> bytes:
     """Hash the files below `folder` and return their `.torrent`, without announce URL.
 
-    Blocking, on one core. The same content gives the same bytes. Raises StorageError if a file
-    cannot be read, MetainfoError if the content makes no torrent of ours.
+    With `checksums` it says the SHA-256 of each file, too. Blocking, on one core. The same content
+    gives the same bytes. Raises StorageError if a file cannot be read, MetainfoError if the
+    content makes no torrent of ours.
     """
     files = tuple(
         ContentFile(tuple(path.split("/")), folder / path, size_bytes)
@@ -62,7 +64,7 @@ def create_torrent(
     if piece_length_bytes is None:
         piece_length_bytes = suitable_piece_length(sum(file.size_bytes for file in files))
     check_piece_length(piece_length_bytes)
-    trees = hash_files_here(files, piece_length_bytes, on_progress)
+    trees = hash_files_here(files, piece_length_bytes, on_progress, whole=checksums)
     return _document(files, trees, name, ca_pem, piece_length_bytes)[0]
 
 
@@ -72,13 +74,14 @@ async def torrent_of(
     name: TorrentName,
     ca_pem: str,
     on_progress: Progress | None = None,
+    checksums: bool = False,
 ) -> tuple[bytes, Metainfo]:
     """`create_torrent` of files from anywhere, on all cores; also what it says.
 
     They are copied meanwhile, if they say where to. Raises as `create_torrent` does.
     """
     piece_length_bytes = suitable_piece_length(sum(file.size_bytes for file in files))
-    trees = await hash_files(files, piece_length_bytes, on_progress)
+    trees = await hash_files(files, piece_length_bytes, on_progress, whole=checksums)
     return await trio.to_thread.run_sync(_document, files, trees, name, ca_pem, piece_length_bytes)
 
 
@@ -94,6 +97,8 @@ def _document(
         leaf: dict[bytes, Bencodable] = {b"length": file.size_bytes}
         if tree.root is not None:
             leaf[b"pieces root"] = tree.root
+        if tree.sha256 is not None:
+            leaf[b"sha256"] = tree.sha256
         *folders, last = map(_utf8_name, file.path)
         below = file_tree
         for part in folders:

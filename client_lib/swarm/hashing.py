@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -24,6 +26,9 @@ from client_lib.wire.piece_layers import (
     merkle_root,
     padding_hash,
 )
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes to do. What it raises stops the work."""
@@ -47,11 +52,13 @@ class ContentFile:
 class HashTree:
     """What a torrent says of a file: the `pieces root`, and its piece layer.
 
-    `root` is None for an empty file; `layer` is empty for one no longer than a piece.
+    `root` is None for an empty file; `layer` is empty for one no longer than a piece. `sha256` is
+    the digest of the whole file, if it was asked for and the file is not empty.
     """
 
     root: bytes | None
     layer: bytes = b""
+    sha256: bytes | None = None
 
     def piece_hashes(self) -> list[bytes]:
         """Hashes of the pieces: of a file no longer than one, its root."""
@@ -61,17 +68,22 @@ class HashTree:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """A part of a file, for one thread."""
+    """A part of a file, for one thread. `whole`, if any, takes the file's stretches in order."""
 
     file: ContentFile
     begin_bytes: int
     end_bytes: int
+    whole: "_Hash | None" = None
 
 
 async def hash_files(
-    files: Sequence[ContentFile], piece_length_bytes: int, on_progress: Progress | None = None
+    files: Sequence[ContentFile],
+    piece_length_bytes: int,
+    on_progress: Progress | None = None,
+    *,
+    whole: bool = False,
 ) -> list[HashTree]:
-    """Hash every file, in the order given.
+    """Hash every file, in the order given; with `whole` a second time, for `sha256`.
 
     What is hashed is what is written to `copy_to`, byte for byte; copies are on the disk when this
     returns. Cancelled, it stops within milliseconds. Raises StorageError if a file cannot be read,
@@ -80,8 +92,8 @@ async def hash_files(
     """
     total_bytes = sum(file.size_bytes for file in files)
     unit_bytes = min(piece_length_bytes, _BUFFER_BYTES)
-    stretches = list(_stretches(files))
-    remaining = iter(range(len(stretches)))
+    stretches = list(_stretches(files, whole=whole))
+    remaining = iter(_shares(stretches))
     roots = [b""] * len(stretches)
     done_bytes = 0
     cores = len(os.sched_getaffinity(0))
@@ -90,14 +102,15 @@ async def hash_files(
     async def work() -> None:
         nonlocal done_bytes
         buffer = memoryview(bytearray(_BUFFER_BYTES))
-        for number in remaining:  # which all workers share
-            stretch = stretches[number]
-            roots[number] = await trio.to_thread.run_sync(
-                _hash_stretch, stretch, unit_bytes, buffer, limiter=limiter
-            )
-            done_bytes += stretch.end_bytes - stretch.begin_bytes
-            if on_progress is not None:
-                on_progress(done_bytes, total_bytes)
+        for share in remaining:  # which all workers take from
+            for number in share:
+                stretch = stretches[number]
+                roots[number] = await trio.to_thread.run_sync(
+                    _hash_stretch, stretch, unit_bytes, buffer, limiter=limiter
+                )
+                done_bytes += stretch.end_bytes - stretch.begin_bytes
+                if on_progress is not None:
+                    on_progress(done_bytes, total_bytes)
 
     await trio.to_thread.run_sync(_make_empty, files, limiter=limiter)
     async with open_quiet_nursery() as nursery:
@@ -108,12 +121,16 @@ async def hash_files(
 
 
 def hash_files_here(
-    files: Sequence[ContentFile], piece_length_bytes: int, on_progress: Progress | None = None
+    files: Sequence[ContentFile],
+    piece_length_bytes: int,
+    on_progress: Progress | None = None,
+    *,
+    whole: bool = False,
 ) -> list[HashTree]:
     """`hash_files` in this thread, which blocks meanwhile."""
     total_bytes = sum(file.size_bytes for file in files)
     unit_bytes = min(piece_length_bytes, _BUFFER_BYTES)
-    stretches = list(_stretches(files))
+    stretches = list(_stretches(files, whole=whole))
     roots = []
     done_bytes = 0
     _make_empty(files)
@@ -127,10 +144,18 @@ def hash_files_here(
     return _trees(files, stretches, roots, unit_bytes, piece_length_bytes)
 
 
-def _stretches(files: Sequence[ContentFile]) -> Iterator[_Stretch]:
+def _stretches(files: Sequence[ContentFile], *, whole: bool) -> Iterator[_Stretch]:
     for file in files:
+        digest = sha256() if whole else None
         for begin in range(0, file.size_bytes, _STRETCH_BYTES):
-            yield _Stretch(file, begin, min(begin + _STRETCH_BYTES, file.size_bytes))
+            yield _Stretch(file, begin, min(begin + _STRETCH_BYTES, file.size_bytes), digest)
+
+
+def _shares(stretches: Sequence[_Stretch]) -> list[list[int]]:
+    """What a worker takes at a time: a stretch, or those of a file that is hashed as a whole."""
+    numbered = enumerate(stretches)
+    together = groupby(numbered, lambda one: one[0] if one[1].whole is None else one[1].file.path)
+    return [[number for number, _ in share] for _, share in together]
 
 
 def _hash_stretch(stretch: _Stretch, unit_bytes: int, buffer: memoryview) -> bytes:
@@ -149,8 +174,10 @@ def _hash_stretch(stretch: _Stretch, unit_bytes: int, buffer: memoryview) -> byt
             _read(file, source, data, at)
             if target is not None:
                 _write(file, target, data, at)
-            whole, rest = divmod(len(data), BLOCK_BYTES)
-            hashes += [sha256(block).digest() for block in blocks[:whole]]
+            if stretch.whole is not None:
+                stretch.whole.update(data)
+            full, rest = divmod(len(data), BLOCK_BYTES)
+            hashes += [sha256(block).digest() for block in blocks[:full]]
             if rest:
                 hashes.append(sha256(data[-rest:]).digest())
     leaves = b"".join(hashes)
@@ -173,21 +200,31 @@ def _trees(
     piece_length_bytes: int,
 ) -> list[HashTree]:
     units: dict[tuple[str, ...], list[bytes]] = {file.path: [] for file in files}
+    digests: dict[tuple[str, ...], bytes] = {}
     for stretch, found in zip(stretches, roots, strict=True):
         units[stretch.file.path].append(found)
+        if stretch.whole is not None:
+            digests[stretch.file.path] = stretch.whole.digest()
     return [
-        _tree(file, b"".join(units[file.path]), unit_bytes, piece_length_bytes) for file in files
+        HashTree(
+            *_tree(file, b"".join(units[file.path]), unit_bytes, piece_length_bytes),
+            digests.get(file.path),
+        )
+        for file in files
     ]
 
 
-def _tree(file: ContentFile, units: bytes, unit_bytes: int, piece_length_bytes: int) -> HashTree:
+def _tree(
+    file: ContentFile, units: bytes, unit_bytes: int, piece_length_bytes: int
+) -> tuple[bytes | None, bytes]:
+    """Root and piece layer."""
     if file.size_bytes == 0:
-        return HashTree(None)
+        return None, b""
     padding = padding_hash(unit_bytes)
     if file.size_bytes <= piece_length_bytes:
-        return HashTree(merkle_root(units, padding))
+        return merkle_root(units, padding), b""
     layer = _reduced(units, piece_length_bytes // unit_bytes, padding)
-    return HashTree(merkle_root(layer, padding_hash(piece_length_bytes)), layer)
+    return merkle_root(layer, padding_hash(piece_length_bytes)), layer
 
 
 def _make_empty(files: Sequence[ContentFile]) -> None:

@@ -30,7 +30,7 @@ LONE_FILE_FOLDER = "single"
 At the root, libtorrent would call the torrent by the file's name.
 """
 
-_LEAF_KEYS = frozenset({b"attr", b"length", b"mtime", b"pieces root"})
+_LEAF_KEYS = frozenset({b"attr", b"length", b"mtime", b"pieces root", b"sha256"})
 _ATTRIBUTES = frozenset(b"hx")  # BEP 47 hidden and executable; `l` symlink and `p` padding are out
 
 
@@ -38,12 +38,14 @@ _ATTRIBUTES = frozenset(b"hx")  # BEP 47 hidden and executable; `l` symlink and 
 class TorrentFile:
     """One file: path below the album folder, and the root of its BEP 52 hash tree.
 
-    `pieces_root` is 32 bytes, and None exactly for an empty file.
+    `pieces_root` is 32 bytes, and None exactly for an empty file. `sha256` is the digest of the
+    whole file, 32 bytes, if the torrent has it (as `sha1` in BEP 47): signed, but not verified.
     """
 
     path: tuple[str, ...]
     length_bytes: int
     pieces_root: bytes | None
+    sha256: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -136,14 +138,16 @@ def _parse_file(path: tuple[str, ...], leaf: Decoded) -> TorrentFile:
     length = leaf.get(b"length")
     if not isinstance(length, int) or not 0 <= length <= MAX_SIZE_BYTES:
         raise MetainfoError(f"{_shown(path)}: length is missing or out of range")
-    root = leaf.get(b"pieces root")
+    root, digest = leaf.get(b"pieces root"), leaf.get(b"sha256")
     if length == 0:
-        if root is not None:
-            raise MetainfoError(f"{_shown(path)}: an empty file has no pieces root")
+        if root is not None or digest is not None:
+            raise MetainfoError(f"{_shown(path)}: an empty file has no pieces root and no sha256")
         return TorrentFile(path, 0, None)
     if not isinstance(root, bytes) or len(root) != 32 or not any(root):
         raise MetainfoError(f"{_shown(path)}: pieces root is not a hash of 32 bytes")
-    return TorrentFile(path, length, root)
+    if digest is not None and (not isinstance(digest, bytes) or len(digest) != 32):
+        raise MetainfoError(f"{_shown(path)}: sha256 is not a hash of 32 bytes")
+    return TorrentFile(path, length, root, digest)
 
 
 def _shown(path: tuple[str, ...]) -> str:

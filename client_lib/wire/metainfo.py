@@ -90,6 +90,11 @@ class Metainfo:
         """All files together."""
         return sum(file.length_bytes for file in self.files)
 
+    @property
+    def has_checksums(self) -> bool:
+        """Whether it says the SHA-256 of every file that is not empty."""
+        return all(file.sha256 is not None for file in self.files if file.length_bytes)
+
     def piece_hashes(self) -> dict[bytes, bytes]:
         """Hashes of a file's pieces in a row, by its `pieces root`; of files longer than one."""
         return cast("dict[bytes, bytes]", bencode.decode(self.piece_layers))  # verified

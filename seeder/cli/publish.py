@@ -50,6 +50,7 @@ async def publish_command(
     title: str | None = None,
     year: int | None = None,
     rights_holder: tuple[str, ...] = (),
+    no_checksums: bool = False,
     json: bool = False,
     common: CommonOptions = NO_COMMON,
     licensing: LicensingOptions = NO_LICENSING,
@@ -79,6 +80,9 @@ async def publish_command(
     rights_holder
         Who shares in the sales from now on, NAME=BASIS_POINTS, such as "A Label=7000"; may be
         repeated, and sums to 10000. Without it: the artist, or as it is.
+    no_checksums
+        Leave the SHA-256 of each file out of the torrent. A new album is then hashed once instead
+        of twice; customers hash it for their checksums.sha256.
     json
         Print the catalogue entries as JSON, a line each.
     """
@@ -111,7 +115,7 @@ async def publish_command(
 
         async def publish_one(folder: Path) -> None:
             with progress_bars() as on_progress:
-                press = Press(origin, client, bucket, on_progress)
+                press = Press(origin, client, bucket, on_progress, not no_checksums)
                 wanted = release_of(folder)
                 editions = (
                     await publish_editions(wanted, press, encoding)

@@ -51,7 +51,8 @@ class DiskUse:
         self, place: AlbumPlace, metainfo: Metainfo, verified: Container[int]
     ) -> HashingAhead | None:
         """Prepare to hash an album's files while they come; None if nobody wants them hashed."""
-        if not self.checksums or place.replaces or brings_its_own(place.paths):
+        listed = self.checksums and not place.replaces and not brings_its_own(place.paths)
+        if not listed or metainfo.has_checksums:
             return None
         return HashingAhead(metainfo, verified, place.folder, place.paths)
 
@@ -64,19 +65,20 @@ class DiskUse:
     ) -> Path:
         """Put an album that is complete and verified under its final name. Returns the folder.
 
-        Its checksums come with it; what was `hashed` ahead is gone on with. Raises StorageError.
+        Its checksums come with it: those that the torrent says, and those of files that are read;
+        what was `hashed` ahead is gone on with. Raises StorageError.
         """
         paths = [place.paths[index] for index in sorted(place.complete)]
         files = [metainfo.files[index] for index in sorted(place.complete)]
-        size_bytes = sum(file.length_bytes for file in files)
+        wanted = dict(zip(paths, files, strict=True))
         if self.checksums and not place.replaces:
             begun = {} if hashed is None else hashed.digests
-            await write_checksums(place.folder, paths, size_bytes, begun)
+            await write_checksums(place.folder, wanted, begun)
         async with self.placing:
             folder = await trio.to_thread.run_sync(place.reveal, self.library, licence)
         new_files = set(paths) - set(place.record.files or paths)
         listed = (folder / CHECKSUMS_FILE).exists()
         if self.checksums and place.replaces and (new_files or not listed):
-            await write_checksums(folder, paths, size_bytes, {})
+            await write_checksums(folder, wanted, {})
         await self.shared.add(licence.licence_id, files, paths)
         return folder

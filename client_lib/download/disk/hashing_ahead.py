@@ -35,8 +35,10 @@ class HashingAhead:
         for file, path in zip(metainfo.files, paths, strict=True):
             end = first + -(-file.length_bytes // self._piece_bytes)
             # In this order: who asks what is verified asks libtorrent's thread first.
-            if file.length_bytes >= _LEAST_BYTES and not any(
-                piece in verified for piece in range(first, end)
+            if (
+                file.sha256 is None
+                and file.length_bytes >= _LEAST_BYTES
+                and not any(piece in verified for piece in range(first, end))
             ):
                 self._files[path] = _Growing(first, end, file.length_bytes)
             first = end

@@ -4,7 +4,7 @@ The client is `albumswarm get` as a process, with everything that it does: licen
 torrents, queue, resume points. Plain libtorrent is one session with its own settings that has
 torrents and certificates, and no queue: it adds all albums at once. Both get the same torrents from
 the same node of ours. curl gets the same files from nginx, over one connection with mutual TLS.
-Servers are on one core, the client on the other.
+Servers are on one core, the client on the other. `--line` makes the servers as slow as a line.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.bench import report
 from tests.bench.client.measuring import Cost, cost
-from tests.bench.client.shelf import Shelf, open_shelf
+from tests.bench.client.shelf import Content, Shelf, open_shelf
 from tests.bench.report import Figure, figure, publish
 
 _MB = 1_000_000
@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=512, help="of the large album")
     parser.add_argument("--albums", type=int, default=200, help="of 2 MB")
     parser.add_argument("--starts", type=int, default=15, help="of `albumswarm list`")
+    parser.add_argument("--checksums", action="store_true", help="in the torrents")
+    parser.add_argument("--line", type=int, default=0, help="of the node and nginx, in MB/s")
     parser.add_argument("--only", choices=("large", "small"))
     parser.add_argument("--into", type=Path, default=report.FOLDER, help="folder of the figures")
     chosen = parser.parse_args()
@@ -41,8 +43,9 @@ def main() -> None:
             ("small", 3, chosen.albums, 2),
         ):
             if chosen.only in (None, part):
-                seeder, size = f"127.78.0.{number}", megabytes * _MB
-                with open_shelf(root / part, seeder, albums, size) as shelf:
+                line_bytes_s = chosen.line * _MB
+                content = Content(albums, megabytes * _MB, chosen.checksums, line_bytes_s)
+                with open_shelf(root / part, f"127.78.0.{number}", content) as shelf:
                     told, rates[part] = _downloads(shelf, root / "here", part, chosen.runs)
                     figures += told
                     if part == "small":

@@ -5,6 +5,7 @@ The seeder is a node of ours: the process of `bench-swarm`.
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -20,7 +21,7 @@ from tests.unit.client_lib.transport.https_server import https_server
 TRACKS = 4
 
 
-async def main(root: Path, seeder: str, albums: int, album_bytes: int) -> None:
+async def main(root: Path, seeder: str, albums: int, album_bytes: int, *, checksums: bool) -> None:
     """Publish albums below `root`, sell a licence of each, and serve until killed.
 
     `offer.json` appears when all is there. Other clients find torrents, licences' certificates and
@@ -30,7 +31,13 @@ async def main(root: Path, seeder: str, albums: int, album_bytes: int) -> None:
     pki = SwarmPki()
     sizes = {f"{track:02}.flac": album_bytes // TRACKS for track in range(TRACKS)}
     published = [
-        Album(root / "origin", pki, parse_torrent_name(f"rel-{number:04}.flac-16-44"), sizes)
+        Album(
+            root / "origin",
+            pki,
+            parse_torrent_name(f"rel-{number:04}.flac-16-44"),
+            sizes,
+            checksums=checksums,
+        )
         for number in range(1, albums + 1)
     ]
     _keep(root / "seeder", pki.issue(SeederIdentity("seeder-1")))
@@ -59,4 +66,6 @@ def _keep(base: Path, leaf: Leaf) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    folder, address, *numbers = sys.argv[1:]
+    albums, size_bytes, said = map(int, numbers)
+    trio.run(partial(main, Path(folder), address, albums, size_bytes, checksums=bool(said)))

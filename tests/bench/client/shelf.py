@@ -43,9 +43,23 @@ http {{
         ssl_client_certificate {root}/ca.pem;
         ssl_verify_client on;
         ssl_protocols TLSv1.3;
+        limit_rate {line};
     }}
 }}
 """
+
+
+@dataclass(frozen=True)
+class Content:
+    """So many albums of one size. `checksums`: their torrents say the SHA-256 of each file.
+
+    `line_bytes_s` is what the node, or nginx, gives at most; 0 for all it can.
+    """
+
+    albums: int
+    album_bytes: int
+    checksums: bool = False
+    line_bytes_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,30 +109,31 @@ class Shelf:
 
 
 @contextlib.contextmanager
-def open_shelf(root: Path, seeder: str, albums: int, album_bytes: int) -> Iterator[Shelf]:
+def open_shelf(root: Path, seeder: str, content: Content) -> Iterator[Shelf]:
     """Publish and serve. `seeder` is an address in 127.0.0.0/8 of its own."""
     with contextlib.ExitStack() as stack:
         module = [sys.executable, "-m", "tests.bench.client.licensing"]
-        licensing = [*module, str(root), seeder, str(albums), str(album_bytes)]
+        sizes = (content.albums, content.album_bytes, int(content.checksums))
+        licensing = [*module, str(root), seeder, *map(str, sizes)]
         stack.enter_context(_running(licensing))
         _wait(lambda: (root / "offer.json").exists(), "licensing")
         offer = json.loads((root / "offer.json").read_text())
-        stack.enter_context(_running(_node(root, seeder, offer["names"])))
+        stack.enter_context(_running(_node(root, seeder, offer["names"], content)))
         _wait(lambda: _listens(seeder, PEER_PORT), "the node")
         if shutil.which("nginx"):
-            stack.enter_context(_running(_nginx(root, seeder)))
+            stack.enter_context(_running(_nginx(root, seeder, content)))
             _wait(lambda: _listens(seeder, 8443), "nginx")
         yield Shelf(root, seeder, offer["url"], offer["names"])
 
 
-def _node(root: Path, seeder: str, names: Sequence[str]) -> list[str]:
+def _node(root: Path, seeder: str, names: Sequence[str], content: Content) -> list[str]:
     order = {
         "address": seeder,
         "credential": str(root / "seeder"),
         "torrents": [str(root / f"{name}.torrent") for name in names],
         "folder": str(root / "origin"),
         "policy": "balanced",
-        "upload_limit_bytes_s": 0,
+        "upload_limit_bytes_s": content.line_bytes_s,
         "arrives_s": 0.0,
         "stays_s": None,
         "deadline_s": 86_400.0,
@@ -128,10 +143,11 @@ def _node(root: Path, seeder: str, names: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "tests.bench.swarm.seeder", json.dumps(order)]
 
 
-def _nginx(root: Path, seeder: str) -> list[str]:
+def _nginx(root: Path, seeder: str, content: Content) -> list[str]:
     text = _NGINX.format(
         root=root,
         seeder=seeder,
+        line=content.line_bytes_s,
         user=pwd.getpwuid(os.getuid()).pw_name,
         group=grp.getgrgid(os.getgid()).gr_name,
     )

@@ -68,12 +68,13 @@ def _loading(root: Path, runs: int, releases: int) -> list[Figure]:
 
 def _publishing(root: Path, runs: int, megabytes: int) -> list[Figure]:
     album = make_album(root / "album", megabytes)
-    openssl, copying, first, again = [], [], [], []
+    openssl, copying, first, once, again = [], [], [], [], []
     for number in range(runs):
         openssl.append(hashed_by_openssl(album))
         again.append(published(album, root / f"again-{number}", again=True))
         copying.append(hashed_by_openssl(album, root / f"copy-{number}"))
-        first.append(published(album, root / f"new-{number}", again=False))
+        first.append(published(album, root / f"new-{number}"))
+        once.append(published(album, root / f"once-{number}", checksums=False))
         for folder in root.iterdir():
             if folder != album:
                 shutil.rmtree(folder)
@@ -88,6 +89,7 @@ def _publishing(root: Path, runs: int, megabytes: int) -> list[Figure]:
             ("again", again, openssl),
             ("new", first, openssl),
             ("new, against cp and sync too", first, copying),
+            ("new without checksums, against cp and sync too", once, copying),
         )
         for kind, field in (("CPU time", "mb_cpu_s"), ("elapsed", "mb_core_s"))
     ]

@@ -64,9 +64,9 @@ def hashed_by_openssl(album: Path, copy_to: Path | None = None) -> Speed:
     return _speed(album, time.monotonic() - before_s, _children_cpu_s() - before_cpu_s)
 
 
-def published(album: Path, root: Path, *, again: bool) -> Speed:
+def published(album: Path, root: Path, *, again: bool = False, checksums: bool = True) -> Speed:
     """`publish` into the folder `root`; with `again`, a second time."""
-    order = json.dumps([str(album), str(root), again])
+    order = json.dumps([str(album), str(root), again, checksums])
     script = "from tests.bench.seeder.publishing import run; run()"
     output = subprocess.run(
         [sys.executable, "-c", script], input=order, text=True, check=True, capture_output=True
@@ -76,8 +76,9 @@ def published(album: Path, root: Path, *, again: bool) -> Speed:
 
 def run() -> None:
     """Publish as ordered on standard input; print seconds, and seconds of CPU time."""
-    album, root, again = json.loads(sys.stdin.read())
-    print(json.dumps(trio.run(_publish, Path(album), Path(root), again)))  # noqa: T201 - read above
+    album, root, again, checksums = json.loads(sys.stdin.read())
+    took = trio.run(_publish, Path(album), Path(root), again, checksums)
+    print(json.dumps(took))  # noqa: T201 - read above
 
 
 class _Licensing(FakeLicensing):
@@ -90,11 +91,11 @@ class _Licensing(FakeLicensing):
         return super().register(name, publication)
 
 
-async def _publish(album: Path, root: Path, again: bool) -> tuple[float, float]:
+async def _publish(album: Path, root: Path, again: bool, checksums: bool) -> tuple[float, float]:
     licensing = _Licensing()
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac-16-44"))
     async with licensing.client() as client:
-        press = Press(FolderOrigin(root), client)
+        press = Press(FolderOrigin(root), client, checksums=checksums)
         if again:  # a licensing that knows the torrent
             await publish(release, press)
         before_s, before_cpu_s = time.monotonic(), time.process_time()

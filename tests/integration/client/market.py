@@ -67,6 +67,7 @@ async def market(
     titles: Sequence[str] = (),
     same: Mapping[int, Mapping[str, str]] | None = None,
     upload_bytes_s: int = 0,
+    checksums: bool = False,
 ) -> AsyncIterator[Market]:
     """Open a market with albums of these files and sizes.
 
@@ -79,7 +80,7 @@ async def market(
         given = (same or {}).get(n - 1, {})
         equal = {path: (albums[0].folder / other).read_bytes() for path, other in given.items()}
         name = parse_torrent_name(f"rel-{n:04}.flac-16-44")
-        albums += (Album(folder / "origin", pki, name, files, equal),)
+        albums += (Album(folder / "origin", pki, name, files, equal, checksums),)
     shop = Shop(albums[0])
     async with (
         open_seeder(upload_bytes_s=upload_bytes_s or 1 << 30) as seeder,

@@ -44,6 +44,8 @@ class Album:
     sizes: Mapping[str, int] = field(default_factory=lambda: SIZES)
     contents: Mapping[str, bytes] = field(default_factory=dict)
     """Of files that are not random."""
+    checksums: bool = False
+    """Whether the torrent says the SHA-256 of each file."""
     torrent: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,7 +53,9 @@ class Album:
             file = self.folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(self.contents.get(path) or os.urandom(size))
-        torrent = create_torrent(self.folder, name=self.name, ca_pem=self.pki.ca_pem)
+        torrent = create_torrent(
+            self.folder, name=self.name, ca_pem=self.pki.ca_pem, checksums=self.checksums
+        )
         object.__setattr__(self, "torrent", torrent)
 
     @property

@@ -39,10 +39,11 @@ def damage(file: Path, *at: int) -> None:
             content.write(bytes([byte[0] ^ 1]))
 
 
-async def test_checksums_are_beside_the_album_and_hold(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [False, True], ids=["hashed here", "said by the torrent"])
+async def test_checksums_are_beside_the_album_and_hold(tmp_path: Path, *, said: bool) -> None:
     with trio.fail_after(PATIENCE_S):
         async with (
-            market(tmp_path / "m", [FILES]) as shop,
+            market(tmp_path / "m", [FILES], checksums=said) as shop,
             shop.customer(tmp_path / "c") as client,
         ):
             (licence,) = await client.redeem("a.b.c")

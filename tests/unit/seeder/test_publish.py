@@ -18,6 +18,7 @@ from client_lib.errors import (
 )
 from client_lib.swarm.create import create_torrent
 from client_lib.wire.licensing_api import Publication
+from client_lib.wire.metainfo import Metainfo
 from client_lib.wire.release import Album, AudioFormat, ReleaseId, TorrentName
 from seeder.origins.folder import FolderOrigin
 from seeder.placing import Step
@@ -58,10 +59,12 @@ def licensing() -> FakeLicensing:
     return FakeLicensing()
 
 
-async def run(album: Path, origin: FolderOrigin, licensing: FakeLicensing) -> Published:
+async def run(
+    album: Path, origin: FolderOrigin, licensing: FakeLicensing, *, checksums: bool = False
+) -> Published:
     release = Release(album, ReleaseId("rel-0001"), AudioFormat("flac"))
     async with licensing.client() as client:
-        return await publish(release, Press(origin, client))
+        return await publish(release, Press(origin, client, checksums=checksums))
 
 
 async def test_published_album_is_in_the_origin_and_registered(
@@ -105,6 +108,32 @@ async def test_publishing_identical_content_again_is_a_no_op(
     assert origin.root.stat().st_mtime_ns == writes
     assert list((origin.root / ".staging").iterdir()) == []
     assert len(licensing.entries) == 1
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+async def test_torrent_that_is_sold_keeps_its_checksums_or_stays_without(
+    album: Path, origin: FolderOrigin, licensing: FakeLicensing, tmp_path: Path, *, checksums: bool
+) -> None:
+    await run(album, origin, licensing, checksums=checksums)
+    before = files_below(origin.root)
+    assert Metainfo.from_bytes(licensing.torrents[NAME]).has_checksums == checksums
+    assert not (await run(album, origin, licensing, checksums=not checksums)).new
+    # Nor does an origin that lost it, or another machine's, make another one.
+    elsewhere = FolderOrigin(tmp_path / "elsewhere")
+    await run(album, elsewhere, licensing, checksums=not checksums)
+    assert files_below(elsewhere.root) == files_below(origin.root) == before
+
+
+async def test_torrent_that_nobody_has_got_takes_checksums(
+    album: Path, origin: FolderOrigin, licensing: FakeLicensing
+) -> None:
+    """A publish was killed before the content had its name."""
+    await run(album, origin, licensing)
+    shutil.rmtree(origin.content(NAME))
+    licensing.torrents.clear()
+    licensing.entries.clear()
+    assert (await run(album, origin, licensing, checksums=True)).new
+    assert Metainfo.from_bytes(licensing.torrents[NAME]).has_checksums
 
 
 async def test_other_content_under_the_same_name_is_refused_and_changes_nothing(

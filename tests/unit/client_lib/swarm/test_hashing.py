@@ -1,4 +1,5 @@
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import libtorrent as lt
@@ -84,6 +85,33 @@ async def test_all_cores_copy_and_hash_what_one_hashes(tmp_path: Path) -> None:
     assert seen[-1] == (sum(file.size_bytes for file in files),) * 2
     for path in found:
         assert (copy / path.relative_to(folder)).read_bytes() == path.read_bytes()
+
+
+async def test_whole_files_are_hashed_on_the_way_if_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / NAME
+    write(folder, [17 * MIB + 5, 0, 8 * MIB, 3, 16 * KIB])
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = [
+        ContentFile(path.relative_to(folder).parts, path, path.stat().st_size) for path in found
+    ]
+    torrent, meta = await torrent_of(files, name=NAME, ca_pem=PKI.ca_pem, checksums=True)
+    assert torrent == create_torrent(folder, name=NAME, ca_pem=PKI.ca_pem, checksums=True)
+    assert {file.path: file.sha256 for file in meta.files} == {
+        path.relative_to(folder).parts: sha256(data).digest()
+        if (data := path.read_bytes())
+        else None
+        for path in found
+    }
+    # To libtorrent it is a torrent of the same files, under another info-hash.
+    plain = lt.load_torrent_buffer(create_torrent(folder, name=NAME, ca_pem=PKI.ca_pem)).ti
+    said = lt.load_torrent_buffer(torrent).ti
+    assert plain is not None
+    assert said is not None
+    layout, other = said.layout(), plain.layout()
+    assert [(layout.file_path(i), layout.root(i)) for i in range(layout.num_files())] == [
+        (other.file_path(i), other.root(i)) for i in range(other.num_files())
+    ]
+    assert said.info_hashes().v2 != plain.info_hashes().v2
 
 
 async def test_file_that_is_short_missing_or_a_link_is_refused(tmp_path: Path) -> None:

@@ -254,6 +254,8 @@ def test_a_lone_file_in_a_subfolder_is_read() -> None:
         {b"attr": 1},
         {b"symlink path": [b"..", b"etc"]},
         {b"sha1": b"s" * 20},
+        {b"sha256": b"s" * 31},
+        {b"sha256": 7},
         {b"mtime": b"now"},
     ],
 )
@@ -264,6 +266,19 @@ def test_misshapen_files_are_refused(change: dict[bytes, Any]) -> None:
 @pytest.mark.parametrize("change", [{b"attr": b"x"}, {b"attr": b"hx"}, {b"mtime": 5}])
 def test_harmless_file_properties_are_read(change: dict[bytes, Any]) -> None:
     Metainfo.from_bytes(with_tree({b"a": {b"": LEAF[b""] | change}, b"z": LEAF}).encode())
+
+
+def test_a_digest_of_an_empty_file_is_refused() -> None:
+    refuses(with_tree({b"a": {b"": {b"length": 0, b"sha256": b"s" * 32}}, b"z": LEAF}), "^file 'a'")
+
+
+def test_digests_of_whole_files_are_read() -> None:
+    said = {b"": LEAF[b""] | {b"sha256": b"s" * 32}}
+    some = Metainfo.from_bytes(with_tree({b"a": said, b"z": LEAF}).encode())
+    assert [file.sha256 for file in some.files] == [b"s" * 32, None]
+    assert not some.has_checksums
+    empty = {b"": {b"length": 0}}
+    assert Metainfo.from_bytes(with_tree({b"a": said, b"e": empty}).encode()).has_checksums
 
 
 def test_sizes_are_bounded_in_sum() -> None:

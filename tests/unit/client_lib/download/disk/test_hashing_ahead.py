@@ -1,7 +1,7 @@
 """Files are hashed while they come: in any order, interrupted at any moment, never wrongly."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ import trio.lowlevel
 from client_lib.download.disk.checksums import write_checksums
 from client_lib.download.disk.file_digest import FileDigest
 from client_lib.download.disk.hashing_ahead import HashingAhead
+from client_lib.wire.file_tree import TorrentFile
 from client_lib.wire.metainfo import Metainfo
 from tests.patience import PATIENCE_S
 
@@ -27,19 +28,22 @@ FIRST_PIECES = (0, 10, 18, 19)
 class Album:
     """Content that comes piece by piece."""
 
-    def __init__(self, folder: Path, seed: int = 1) -> None:
+    def __init__(self, folder: Path, seed: int = 1, said: Mapping[str, bytes] = {}) -> None:
         self.folder = folder
         rng = random.Random(seed)
         self.content = [rng.randbytes(length) for length in LENGTHS]
         self.verified: set[int] = set()
-        self.size_bytes = sum(LENGTHS)
+        self.files = [
+            TorrentFile((path,), length, None, said.get(path))
+            for path, length in zip(PATHS, LENGTHS, strict=True)
+        ]
         for path, length in zip(PATHS, LENGTHS, strict=True):
             with (folder / path).open("wb") as file:
                 file.truncate(length)
 
     def hashing(self) -> HashingAhead:
-        files = [SimpleNamespace(length_bytes=length) for length in LENGTHS]
-        metainfo = cast("Metainfo", SimpleNamespace(files=files, piece_length_bytes=MIB))
+        torrent = SimpleNamespace(files=self.files, piece_length_bytes=MIB)
+        metainfo = cast("Metainfo", torrent)
         return HashingAhead(metainfo, self.verified, self.folder, PATHS)
 
     def comes(self, piece: int) -> None:
@@ -51,7 +55,8 @@ class Album:
         self.verified.add(piece)
 
     async def listed(self, hashing: HashingAhead) -> str:
-        await write_checksums(self.folder, PATHS, self.size_bytes, hashing.digests)
+        files = dict(zip(PATHS, self.files, strict=True))
+        await write_checksums(self.folder, files, hashing.digests)
         return (self.folder / "checksums.sha256").read_text()
 
     @property
@@ -96,6 +101,20 @@ async def test_what_came_without_a_hole_is_hashed_before_the_last_piece(tmp_path
     for piece in (10, 16, 17, 18):
         album.comes(piece)
     assert await album.listed(hashing) == album.expected
+
+
+async def test_what_the_torrent_says_is_listed_and_nothing_is_read_for_it(tmp_path: Path) -> None:
+    album = Album(tmp_path, said={"01.flac": b"1" * 32, "cover.jpg": b"c" * 32})
+    hashing = album.hashing()
+    assert set(hashing.digests) == {"02.flac"}
+    for piece in range(FIRST_PIECES[1], FIRST_PIECES[2]):
+        album.comes(piece)
+    for path in ("01.flac", "cover.jpg"):
+        (tmp_path / path).unlink()
+    second = sha256(album.content[1]).hexdigest()
+    assert await album.listed(hashing) == (
+        f"{'31' * 32}  01.flac\n{second}  02.flac\n{'63' * 32}  cover.jpg\n"
+    )
 
 
 async def test_nothing_is_read_that_has_not_been_written(tmp_path: Path) -> None:
