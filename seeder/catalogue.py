@@ -102,7 +102,10 @@ class Catalogue:
 
     @contextlib.contextmanager
     def round(self) -> Iterator[None]:
-        """Whoever waits until it begins has waited enough when it ends."""
+        """A block in which the feed is read; whoever came to `catch_up` before it goes on after it.
+
+        Releases that are wanted meanwhile are for the next round.
+        """
         ended, self._next_round, self.wanted = self._next_round, trio.Event(), trio.Event()
         try:
             yield

@@ -4,14 +4,13 @@ Threads, because OpenSSL hashes without the GIL: two of them take 1.5 to 1.7 tim
 on two cores. libtorrent's own `set_piece_hashes` hashes one file at a time and holds the GIL.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -26,9 +25,6 @@ from client_lib.wire.piece_layers import (
     merkle_root,
     padding_hash,
 )
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes to do. What it raises stops the work."""
@@ -73,7 +69,7 @@ class _Stretch:
     file: ContentFile
     begin_bytes: int
     end_bytes: int
-    whole: "_Hash | None" = None
+    whole: "hashlib._Hash | None" = None
 
 
 async def hash_files(
@@ -146,7 +142,7 @@ def hash_files_here(
 
 def _stretches(files: Sequence[ContentFile], *, whole: bool) -> Iterator[_Stretch]:
     for file in files:
-        digest = sha256() if whole else None
+        digest = hashlib.sha256() if whole else None
         for begin in range(0, file.size_bytes, _STRETCH_BYTES):
             yield _Stretch(file, begin, min(begin + _STRETCH_BYTES, file.size_bytes), digest)
 
@@ -177,9 +173,9 @@ def _hash_stretch(stretch: _Stretch, unit_bytes: int, buffer: memoryview) -> byt
             if stretch.whole is not None:
                 stretch.whole.update(data)
             full, rest = divmod(len(data), BLOCK_BYTES)
-            hashes += [sha256(block).digest() for block in blocks[:full]]
+            hashes += [hashlib.sha256(block).digest() for block in blocks[:full]]
             if rest:
-                hashes.append(sha256(data[-rest:]).digest())
+                hashes.append(hashlib.sha256(data[-rest:]).digest())
     leaves = b"".join(hashes)
     if file.size_bytes <= unit_bytes:  # its only unit is no higher than it need be
         return merkle_root(leaves, ABSENT_BLOCK)

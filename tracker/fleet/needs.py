@@ -11,7 +11,7 @@ LeftBytes = Callable[[Owner, TruncatedInfoHash, bytes], int | None]
 """What a client of an owner said to have left in a swarm; None where that is not known."""
 
 _LOOKED_AT = 64
-"""Leechers of a swarm, 4 µs each, from the newest to the oldest; the sum is scaled up from them."""
+"""Leechers of a swarm at most, 4 µs each, newest first; the sum is scaled up from them."""
 
 
 def needs(info_hash: TruncatedInfoHash, swarm: Swarm, left_bytes: LeftBytes) -> SwarmDemand:
@@ -20,7 +20,8 @@ def needs(info_hash: TruncatedInfoHash, swarm: Swarm, left_bytes: LeftBytes) -> 
     for side in swarm.sides:
         pool = side.pools[Standing.LEECHER]
         there = len(pool.slots)
-        for index in range(there - 1, -1, -(there // _LOOKED_AT + 1)):
+        every = max(1, -(-there // _LOOKED_AT))
+        for index in range(there - 1, -1, -every):
             owner, client = Owner(pool.slots[index][:OWNER_BYTES]), pool.client(index)
             if (owner, client) not in known:
                 left = left_bytes(owner, info_hash, client)

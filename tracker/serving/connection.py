@@ -265,17 +265,15 @@ class Connection:
                     request = received[start - head.length_bytes : start]
                     self._familiars.keep(request, found.familiar, keep_alive=keep_alive)
                     found = found.body
-                if isinstance(found, Answer):
-                    answered_bytes += len(found.body)
-                    answers.append(_response(found, keep_alive=keep_alive))
-                    if not keep_alive:
-                        self.state = _PARTING
-                    continue
-                if not isinstance(found, bytes):
+                if isinstance(found, bytes):
+                    answer = encoded_answer(found, keep_alive=keep_alive)
+                elif isinstance(found, Answer):
+                    answer = _response(found, keep_alive=keep_alive)
+                else:
                     self.state, waiting = _ANSWERING, found
                     break
-                answered_bytes += len(found)
-                answers.append(encoded_answer(found, keep_alive=keep_alive))
+                answered_bytes += len(answer)
+                answers.append(answer)
                 if not keep_alive:
                     self.state = _PARTING
             except HeadRefused as refused:
