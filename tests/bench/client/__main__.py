@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=512, help="of the large album")
     parser.add_argument("--albums", type=int, default=200, help="of 2 MB")
     parser.add_argument("--starts", type=int, default=15, help="of `albumswarm list`")
-    parser.add_argument("--checksums", action="store_true", help="in the torrents")
+    parser.add_argument("--no-checksums", action="store_true", help="in the torrents")
     parser.add_argument("--line", type=int, default=0, help="of the node and nginx, in MB/s")
     parser.add_argument("--only", choices=("large", "small"))
     parser.add_argument("--into", type=Path, default=report.FOLDER, help="folder of the figures")
@@ -44,7 +44,7 @@ def main() -> None:
         ):
             if chosen.only in (None, part):
                 line_bytes_s = chosen.line * _MB
-                content = Content(albums, megabytes * _MB, chosen.checksums, line_bytes_s)
+                content = Content(albums, megabytes * _MB, not chosen.no_checksums, line_bytes_s)
                 with open_shelf(root / part, f"127.78.0.{number}", content) as shelf:
                     told, rates[part] = _downloads(shelf, root / "here", part, chosen.runs)
                     figures += told

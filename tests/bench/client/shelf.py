@@ -58,7 +58,7 @@ class Content:
 
     albums: int
     album_bytes: int
-    checksums: bool = False
+    checksums: bool = True
     line_bytes_s: int = 0
 
 
