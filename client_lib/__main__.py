@@ -43,7 +43,7 @@ def run_here() -> None:
 
 # Modules bring 45,000 objects that stay. To look for garbage among them a hundred times meanwhile
 # took 25 of 515 ms (medians of 25 starts in turn).
-_YOUNG_OBJECTS = 50_000
+_YOUNG_OBJECTS = 100_000
 
 # What the extra `cli` brings; nothing else may be missing.
 _CLI_EXTRA = ("cyclopts", "rich")
