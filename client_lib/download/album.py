@@ -260,9 +260,9 @@ class AlbumDownload:
                 nursery.start_soon(hashing.run)
             watch = FlowWatch(torrent, standing, self._licence, self._around)
             nursery.start_soon(watch.run, lambda status: self._progress(torrent, status))
-            await torrent.wait_complete()
+            status = await torrent.wait_complete()
             nursery.cancel_scope.cancel()
-        self._progress(torrent, torrent.status())
+        self._progress(torrent, status)
         self._around.space.release(self._licence.licence_id)
         self._on_fetched()
         # Write everything before the rename: whatever moment a crash takes, the next run finds a

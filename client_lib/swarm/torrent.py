@@ -145,8 +145,8 @@ class Torrent:
         """Wait until a tracker has been asked, or has said something."""
         await self._heard.wait()
 
-    async def wait_complete(self) -> None:
-        """Wait until every wanted piece is there and verified.
+    async def wait_complete(self) -> TorrentStatus:
+        """Wait until every wanted piece is there and verified; return that state.
 
         Raises DiskFullError, DownloadError on another error of the torrent.
         """
@@ -160,6 +160,7 @@ class Torrent:
             # waited for. It says when it has finished.
             await self.wait_turn()
         await trio.lowlevel.checkpoint()
+        return status
 
     def want(self, files: frozenset[int] | None) -> None:
         """Fetch these files from now on, by index, None for all; what is there stays."""
