@@ -6,14 +6,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from client_lib.byte_counts import parse_bytes
 from client_lib.config import load_config
 from client_lib.durable import read_text
 from client_lib.errors import UsageError
 from client_lib.service.exposition import loopback_address
 from client_lib.wire.certificates import load_certificate
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
-_RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*([kmg]i?)?b?(?:/s)?", re.IGNORECASE)
 _TRACKER_URL = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/?")
 
 
@@ -123,35 +122,22 @@ class SeederConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def upload_limit_bytes_s(self) -> int:
         """Upload limit of the node, 0 for none. Raises UsageError."""
-        return parse_bytes("upload_limit", str(self.upload_limit))
+        return parse_bytes("upload_limit", self.upload_limit)
 
     @property
     def min_rate_bytes_s(self) -> int:
         """What no customer shall fall below. Raises UsageError."""
-        return parse_bytes("min_rate", str(self.min_rate))
+        return parse_bytes("min_rate", self.min_rate)
 
     @property
     def cache_memory_bytes(self) -> int:
         """Memory for pieces. Raises UsageError."""
-        return parse_bytes("cache_memory", str(self.cache_memory))
+        return parse_bytes("cache_memory", self.cache_memory)
 
     @property
     def cache_disk_bytes(self) -> int:
         """Disk for pieces of a bucket. Raises UsageError."""
-        return parse_bytes("cache_disk", str(self.cache_disk))
-
-
-def parse_bytes(option: str, text: str) -> int:
-    """Bytes, or bytes a second, of `500000`, `500kB`, `16MB`, `1.5MiB/s`.
-
-    Raises UsageError, naming the option.
-    """
-    match = _RATE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(
-            f"{option}: {text[:40]!r} is not a number of bytes such as 500000, 500kB or 16MB"
-        )
-    return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
+        return parse_bytes("cache_disk", self.cache_disk)
 
 
 def configure(file: Path | None, **options: object) -> SeederConfig:

@@ -31,7 +31,7 @@ Without names it goes on with the queue. Albums that were paused stay so unless 
 album is verified, and appears below the music folder when it is whole; while `get` runs it is
 given to others, too.
 
-Example: `albumswarm get --all --into ~/Music --up 500000`
+Example: `albumswarm get --all --into ~/Music --up 500kB`
 """,
     ),
     "seed": ("commands:seed", "Give complete albums to other customers, until interrupted."),

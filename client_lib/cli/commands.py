@@ -121,7 +121,7 @@ async def get(
     album is verified, and appears below the music folder when it is whole; while `get` runs it is
     given to others, too.
 
-    Example: `albumswarm get --all --into ~/Music --up 500000`
+    Example: `albumswarm get --all --into ~/Music --up 500kB`
     """
     if names and everything:
         raise UsageError("name the albums to get, or give --all: not both")

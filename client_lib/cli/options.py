@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from client_lib.byte_counts import parse_bytes
 from client_lib.cli.passphrases import asked_passphrase, given_passphrase
 from client_lib.config import load_config
 from client_lib.download.library import DeviceLibrary
@@ -125,17 +126,18 @@ class LineOptions:
         str | None, Parameter(help="Listen on this address only, such as 127.0.0.1.")
     ] = None
     upload_limit: Annotated[
-        int | None,
+        str | None,
         Parameter(
             name=("--upload-limit", "--up"),
-            help="Most bytes per second to give to others; 0: no limit. Default: 80 % of the line.",
+            help="Most to give to others, in bytes per second, such as 500kB; 0: no limit. "
+            "Default: 80 % of the line.",
         ),
     ] = None
     download_limit: Annotated[
-        int | None,
+        str | None,
         Parameter(
             name=("--download-limit", "--down"),
-            help="Most bytes per second to take; 0 (default): no limit.",
+            help="Most to take, in bytes per second, such as 4MB; 0 (default): no limit.",
         ),
     ] = None
     limit_local_peers: Annotated[
@@ -156,23 +158,30 @@ class LineOptions:
         return SeedingGoal.parse(self.seed_until or config.seed_until)
 
     def uses_whole_line(self, config: ClientConfig) -> bool:
-        """Tell whether an upload limit of 0 was asked for: no limit at all."""
-        return (config.upload_limit if self.upload_limit is None else self.upload_limit) == 0
+        """Tell whether an upload limit of 0 was asked for: no limit at all. Raises UsageError."""
+        named = config.upload_limit is not None or self.upload_limit is not None
+        return named and self._upload_bytes_s(config) == 0
 
     def session(self, config: ClientConfig) -> SessionSettings:
-        """Settings of the swarm session: flags win over the file."""
-
-        def chosen(flag: int | None, key: int) -> int:
-            return key if flag is None else flag
-
+        """Settings of the swarm session: flags win over the file. Raises UsageError."""
         return SessionSettings(
-            listen_port=chosen(self.port, config.port),
+            listen_port=config.port if self.port is None else self.port,
             listen_host=self.listen_host or config.listen_host,
-            upload_limit_bytes_s=chosen(self.upload_limit, config.upload_limit or 0),
-            download_limit_bytes_s=chosen(self.download_limit, config.download_limit),
+            upload_limit_bytes_s=self._upload_bytes_s(config),
+            download_limit_bytes_s=_rate(
+                ("--down", self.download_limit), ("download_limit", config.download_limit)
+            ),
             limit_local_peers=self.limit_local_peers or config.limit_local_peers,
             port_mapping=config.port_mapping
             and not self.no_port_mapping
             and (self.listen_host or config.listen_host) is None,
             upload=config.upload and not self.no_upload,
         )
+
+    def _upload_bytes_s(self, config: ClientConfig) -> int:
+        return _rate(("--up", self.upload_limit), ("upload_limit", config.upload_limit))
+
+
+def _rate(*named: tuple[str, str | int | None]) -> int:
+    """The first that is given, by the name of its option or key; 0 if none is."""
+    return next((parse_bytes(name, rate) for name, rate in named if rate is not None), 0)

@@ -70,9 +70,9 @@ class ClientSettings:
 class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The command's configuration file (TOML). Every key may be left out; flags win over it.
 
-    Rates are bytes per second, 0 = no limit; without `upload_limit`, 80 % of the upload line.
-    `upload` false: nothing is given. `seed_until` as `--seed-until`. `port` 0 takes any free one.
-    `concurrent_albums` 0: as many at a time as the line behaves best with.
+    Rates are bytes per second, also as "500kB", 0 = no limit; without `upload_limit`, 80 % of the
+    upload line. `upload` false: nothing is given. `seed_until` as `--seed-until`. `port` 0 takes
+    any free one. `concurrent_albums` 0: as many at a time as the line behaves best with.
     """
 
     licensing_url: str | None = None
@@ -80,8 +80,8 @@ class ClientConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     music: str | None = None
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     listen_host: str | None = None
-    upload_limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    download_limit: Annotated[int, msgspec.Meta(ge=0)] = 0
+    upload_limit: int | str | None = None
+    download_limit: int | str = 0
     limit_local_peers: bool = False
     port_mapping: bool = True
     upload: bool = True

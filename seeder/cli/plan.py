@@ -4,11 +4,12 @@ import msgspec
 from rich.filesize import decimal
 from rich.table import Table
 
+from client_lib.byte_counts import parse_bytes
 from client_lib.console import human_console, print_json
 from client_lib.errors import UsageError
 from seeder.cli.durations import seconds
 from seeder.cli.root import app
-from seeder.config import named_option, parse_bytes
+from seeder.config import named_option
 from seeder.planning import Plan, Store, plan
 
 

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import msgspec
 
+from client_lib.byte_counts import parse_bytes
+from client_lib.errors import UsageError
+
 _MAX_RATE = (1 << 31) - 1
-_Rate = Annotated[int, msgspec.Meta(ge=0, le=_MAX_RATE)]
 _Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z")]
 _DAY_S = 86_400
 
@@ -44,14 +46,23 @@ class ScheduleRule(
 
     Local time, "HH:MM". A rule that ends before it begins lasts past midnight and belongs to the
     day on which it begins; one that ends when it begins lasts the whole day. `up` and `down` are
-    bytes per second, 0 = no limit; left out: as without the rule.
+    bytes per second, also as "500kB", 0 = no limit; left out: as without the rule.
     """
 
     from_: _Clock
     to: _Clock
     days: tuple[Weekday, ...] = _DAYS
-    up: _Rate | None = None
-    down: _Rate | None = None
+    up: int | str | None = None
+    down: int | str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the rates. Raises ValueError, as msgspec expects."""
+        for name, rate in (("up", self.up), ("down", self.down)):
+            try:
+                if rate is not None and parse_bytes(name, rate) > _MAX_RATE:
+                    raise ValueError(f"{name}: at most {_MAX_RATE} bytes per second")
+            except UsageError as error:
+                raise ValueError(str(error)) from error
 
     def covers(self, now: dt.datetime) -> bool:
         """Tell whether it holds at a local time."""
@@ -65,8 +76,8 @@ class ScheduleRule(
     def limits(self, otherwise: Limits) -> Limits:
         """Limits while it holds, given those without it."""
         return Limits(
-            otherwise.up_bytes_s if self.up is None else self.up,
-            otherwise.down_bytes_s if self.down is None else self.down,
+            otherwise.up_bytes_s if self.up is None else parse_bytes("up", self.up),
+            otherwise.down_bytes_s if self.down is None else parse_bytes("down", self.down),
         )
 
 

@@ -67,7 +67,7 @@ async def market(
     titles: Sequence[str] = (),
     same: Mapping[int, Mapping[str, str]] | None = None,
     upload_bytes_s: int = 0,
-    checksums: bool = False,
+    checksums: bool = True,
 ) -> AsyncIterator[Market]:
     """Open a market with albums of these files and sizes.
 

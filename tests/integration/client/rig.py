@@ -44,8 +44,8 @@ class Album:
     sizes: Mapping[str, int] = field(default_factory=lambda: SIZES)
     contents: Mapping[str, bytes] = field(default_factory=dict)
     """Of files that are not random."""
-    checksums: bool = False
-    """Whether the torrent says the SHA-256 of each file."""
+    checksums: bool = True
+    """Whether the torrent says the SHA-256 of each file, as `publish` has it."""
     torrent: bytes = field(init=False)
 
     def __post_init__(self) -> None:

@@ -76,10 +76,10 @@ def test_command_alone_shows_its_commands_and_exit_codes() -> None:
 Prepare = Callable[[Path], list[str]]
 
 
-def _config(text: str) -> Prepare:
+def _config(text: str, *command: str) -> Prepare:
     def prepare(folder: Path) -> list[str]:
         (folder / "c.toml").write_text(text)
-        return ["list", "--config", str(folder / "c.toml")]
+        return [*(command or ["list"]), "--config", str(folder / "c.toml")]
 
     return prepare
 
@@ -97,6 +97,14 @@ BAD_INPUT: dict[str, tuple[Prepare, int, str]] = {
     "port out of range": (lambda _: ["get", "--all", "--port", "70000"], 2, "70000"),
     "listen on a name": (lambda _: ["get", "--all", "--listen-host", "localhost"], 2, "localhost"),
     "negative limit": (lambda _: ["get", "--all", "--upload-limit", "-5"], 2, "-5"),
+    "limit without number": (lambda _: ["get", "--all", "--down", "fast"], 2, "--down: 'fast'"),
+    "limit of no line": (lambda _: ["get", "--all", "--up", "3GB"], 2, "3000000000"),
+    "limit in the file": (
+        _config("upload_limit = '4 elephants'", "get", "--all"), 2, "upload_limit: '4 elephants'",
+    ),
+    "rate of a schedule": (
+        _config('[[schedule]]\nfrom = "08:00"\nto = "18:00"\nup = "x"'), 2, "c.toml: key schedule",
+    ),
     "nothing named": (lambda _: ["get"], 2, "--all"),
     "named and all": (lambda _: ["get", "rel-1", "--all"], 2, "--all"),
     "plain http": (lambda _: ["list", "--licensing-url", "http://shop.example"], 2, "https://"),

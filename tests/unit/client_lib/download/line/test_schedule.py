@@ -87,12 +87,20 @@ def test_nothing_changes_before_it_is_said_to(some: list[ScheduleRule], second: 
         '{"from": "08:00"}',
         '{"from": "08:00", "to": "18:00", "days": ["monday"]}',
         '{"from": "08:00", "to": "18:00", "up": -1}',
+        '{"from": "08:00", "to": "18:00", "down": "fast"}',
+        '{"from": "08:00", "to": "18:00", "down": "3GB"}',
         '{"from": "08:00", "to": "18:00", "upp": 1}',
     ],
 )
 def test_rule_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(text, type=ScheduleRule)
+
+
+def test_rates_may_have_units() -> None:
+    text = '{"from": "08:00", "to": "18:00", "up": "1.5MB", "down": 7}'
+    rule = msgspec.json.decode(text, type=ScheduleRule)
+    assert rule.limits(Limits(1, 2)) == Limits(1_500_000, 7)
 
 
 async def test_schedule_is_followed_and_a_command_lasts_until_its_next_change(
