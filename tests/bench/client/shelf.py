@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.client.measuring import SERVER_CORE, Cost, cost, pinned
+from tests.bench.swarm.network import ENDS_WITH_US
 from tests.bench.swarm.process import PEER_PORT
 
 CUSTOMER = "127.78.0.1"
@@ -158,7 +159,7 @@ def _nginx(root: Path, seeder: str, content: Content) -> list[str]:
 @contextlib.contextmanager
 def _running(command: list[str]) -> Iterator[None]:
     process = subprocess.Popen(
-        [*pinned(SERVER_CORE), *command],
+        [*ENDS_WITH_US, *pinned(SERVER_CORE), *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

@@ -113,7 +113,8 @@ def _bridge(stack: contextlib.ExitStack, lines: Lines) -> None:
     _ip("link", "set", bridge, "up")
     for number, rate in enumerate(lines.upload_mbit_s):
         name, end = lines.namespace(number), f"{lines.tag}v{number}"
-        # Both ends go when the namespace does.
+        # Both ends go with the namespace, too, but the kernel takes its time then.
+        stack.callback(_remove_link, end)
         _ip("link", "add", end, "type", "veth", "peer", "name", "eth0", "netns", name)
         _ip("link", "set", end, "master", bridge, "up")
         _ip("-n", name, "addr", "add", f"{lines.address(number)}/16", "dev", "eth0")
@@ -164,6 +165,10 @@ def _remove_stale() -> None:
 def _remove_namespace(name: str) -> None:
     # It may not be there: the cleanup is planned before the namespace is made.
     subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+
+
+def _remove_link(name: str) -> None:
+    subprocess.run(["ip", "link", "del", name], check=False, stderr=subprocess.DEVNULL)
 
 
 def _ip(*arguments: str) -> None:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 
 def test_a_small_run_tells_everything(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench.client", "--into", str(tmp_path)]
     small = ["--runs", "1", "--megabytes", "1", "--albums", "2", "--starts", "1"]
     done = subprocess.run(
-        [*command, *small], capture_output=True, text=True, timeout=120, check=False
+        [*command, *small], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "client.json").read_text())["figures"]
