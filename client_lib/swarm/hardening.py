@@ -36,6 +36,9 @@ def settings_pack(settings: SessionSettings) -> "lt.settings_pack":
         "enable_lsd": False,
         "enable_upnp": settings.port_mapping,
         "enable_natpmp": settings.port_mapping,
+        # When an interface came or went it closed the sockets that listen on a named address, for
+        # good: a download waited for ever. Those on all addresses it opens again.
+        "enable_ip_notifier": settings.listen_host is None,
         # On loopback uTP reached 14-60 MB/s against TCP's 197 MB/s.
         "enable_incoming_utp": False,
         "enable_outgoing_utp": False,
